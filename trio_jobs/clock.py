@@ -1,0 +1,22 @@
+"""What time it is. Seconds since the Unix epoch as a float, UTC, everywhere inside."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Now = Callable[[], float]
+
+now: Now = time.time
+
+
+def to_rfc3339(seconds: float) -> str:
+    """`1764000000.25` -> `2025-11-24T16:00:00.250000Z` (microseconds, always `Z`)."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def from_rfc3339(text: str) -> float:
+    """The inverse; any offset is accepted, none is refused with ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs an offset, for example 2026-01-31T12:00:00Z")
+    return moment.timestamp()

@@ -1,0 +1,170 @@
+"""Every setting once: its name, type, default and the sentence that `--help` shows.
+
+A setting comes from its flag, else from `TRIO_JOBS_<NAME>` (or the file named by
+`TRIO_JOBS_<NAME>_FILE`, for secrets), else from its default. `Settings.load` says which.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+from .errors import ConfigError
+
+PREFIX = "TRIO_JOBS_"
+KB, MB = 1_000, 1_000_000
+
+
+def _setting(default: Any, help_: str, **extra: Any) -> Any:
+    return field(default=default, metadata={"help": help_, **extra})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Durations are seconds, sizes bytes. Lists are written with commas."""
+
+    # the service
+    bind: str = _setting("127.0.0.1:8080", "Address to serve on: HOST:PORT or unix:PATH.")
+    database: str = _setting("sqlite:///trio-jobs.db", "Where the jobs are kept.")
+    data_dir: str = _setting("trio-jobs-data", "Directory for what jobs produce: outbox, files.")
+    shared: bool = _setting(False, "Let other processes of this machine use the same database.")
+    durability: str = _setting(
+        "full",
+        "full: a 2xx survives a power cut. relaxed: it survives kill -9 only.",
+        choices=("full", "relaxed"),
+    )
+
+    # the workers
+    worker: bool = _setting(True, "Run jobs in this process (--no-worker: only serve HTTP).")
+    concurrency: int = _setting(100, "Jobs that run at the same time.")
+    threads: int = _setting(16, "Of these, jobs with plain (thread) handlers.")
+    job_timeout: float = _setting(300.0, "Limit for one attempt, unless the job says otherwise.")
+    max_attempts: int = _setting(5, "Attempts before a job has failed, unless it says otherwise.")
+    cleanup_grace: float = _setting(3.0, "Time a cancelled attempt has to clean up.")
+    shutdown_grace: float = _setting(25.0, "Time running jobs have to end after the first signal.")
+    lease: float = _setting(30.0, "A worker that is silent for this long has lost its jobs.")
+    poll_interval: float = _setting(1.0, "How often workers look for jobs without being told.")
+
+    # limits
+    max_body: int = _setting(1 * MB, "Largest JSON request body.")
+    max_payload: int = _setting(256 * KB, "Largest payload of a JSON job.")
+    max_upload: int = _setting(16 * MB, "Largest raw upload.")
+    max_result: int = _setting(1 * MB, "Largest result of a job.")
+    max_batch: int = _setting(1_000, "Most jobs in one array.")
+    max_tags: int = _setting(16, "Most tags of a job.")
+
+    # HTTP connections
+    head_timeout: float = _setting(10.0, "Time a client has to send a request's head.")
+    body_timeout: float = _setting(30.0, "Longest silence within a request's body.")
+    keep_alive: float = _setting(75.0, "Time an idle connection is kept.")
+    send_timeout: float = _setting(30.0, "Longest time a client may refuse to read.")
+    max_head: int = _setting(16_384, "Largest request line and headers.")
+    max_headers: int = _setting(100, "Most headers of a request.")
+    max_url: int = _setting(8_192, "Longest request target.")
+    max_connections: int = _setting(10_000, "Most connections at a time.")
+    max_connections_per_ip: int = _setting(10_000, "Most connections at a time of one address.")
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "Networks whose X-Forwarded-For and -Proto are believed, e.g. 10.0.0.0/8."
+    )
+    tls_cert: str | None = _setting(None, "Certificate chain (PEM); serves HTTPS with tls_key.")
+    tls_key: str | None = _setting(None, "Private key (PEM).")
+    access_log: bool = _setting(False, "Log one JSON line per request.")
+
+    # send_email
+    smtp_host: str | None = _setting(None, "Mail server; without one, mail goes to the outbox.")
+    smtp_port: int = _setting(587, "Its port.")
+    smtp_tls: str = _setting(
+        "starttls", "How the connection is encrypted.", choices=("starttls", "tls", "none")
+    )
+    smtp_username: str | None = _setting(None, "Login, when the server wants one.")
+    smtp_password: str | None = _setting(None, "Its password.", secret=True)
+    smtp_ca_file: str | None = _setting(None, "Certificates to trust (PEM) besides the system's.")
+    smtp_timeout: float = _setting(30.0, "Longest wait for one answer of the mail server.")
+    mail_from: str = _setting("trio-jobs@localhost", "Sender of every mail.")
+    max_recipients: int = _setting(50, "Most recipients of one mail.")
+
+    # process_file
+    files_dir: str | None = _setting(None, "Directory whose files process_file may read.")
+    max_expanded: int = _setting(1_000 * MB, "Largest output of decompress.")
+    max_ratio: int = _setting(200, "Largest ratio of output to input of decompress.")
+    max_entries: int = _setting(10_000, "Most entries of an archive.")
+
+    # webhook
+    webhook_allow: tuple[str, ...] = _setting(
+        (),
+        "Private targets that webhooks may reach: networks or names, e.g. 10.1.0.0/16,intra.lan.",
+    )
+    webhook_timeout: float = _setting(30.0, "Limit for one webhook request.")
+    webhook_secret: str | None = _setting(
+        None, "Signs webhooks that bring no secret of their own.", secret=True
+    )
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            value, choices = getattr(self, spec.name), spec.metadata.get("choices")
+            if choices and value not in choices:
+                raise ConfigError(f"{spec.name}: {value!r} is not one of {', '.join(choices)}")
+            if type(value) in (int, float) and value < 0:
+                raise ConfigError(f"{spec.name}: {value} is negative")
+        if self.concurrency < 1 or self.threads < 1:
+            raise ConfigError("concurrency and threads must be 1 or more")
+        if self.lease < 3:
+            raise ConfigError("lease must be 3 seconds or more: workers renew it three times")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("tls_cert and tls_key go together")
+
+    @classmethod
+    def load(
+        cls, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+    ) -> tuple["Settings", dict[str, str]]:
+        """The settings, and for each name where its value came from.
+
+        Raises ConfigError for a value of the wrong kind and for an unknown `TRIO_JOBS_*`.
+        """
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        known = {spec.name: spec for spec in fields(cls)}
+        for variable, text in sorted(environ.items()):
+            if not variable.startswith(PREFIX):
+                continue
+            name, source = variable.removeprefix(PREFIX).lower(), variable
+            if name not in known and name.removesuffix("_file") in known:
+                name, text = name.removesuffix("_file"), _read_secret(variable, text)
+            if name not in known:
+                close = get_close_matches(name, known, 1)
+                hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
+                raise ConfigError(f"{variable} is not a setting{hint}")
+            values[name] = _parse(variable, text, known[name].type)
+            sources[name] = source
+        for name, value in (flags or {}).items():
+            values[name] = value
+            sources[name] = "--" + name.replace("_", "-")
+        return cls(**values), {name: sources.get(name, "default") for name in known}
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().rstrip("\n")
+    except OSError as error:
+        raise ConfigError(f"{variable}: {error}") from None
+
+
+def _parse(variable: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise ConfigError(f"{variable}: {text!r} is not a yes or no")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ConfigError(f"{variable}: {text!r} is not a number") from None
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if type(None) in get_args(kind) and text == "":
+        return None
+    return text

@@ -1,0 +1,99 @@
+"""Every exception that trio_jobs raises on purpose, as one tree.
+
+    TrioJobsError
+    ├── InvalidInput          the caller's: what was sent cannot be accepted
+    │   └── UnknownType       the caller's: no handler has this name
+    ├── NotFound              the caller's: no such job
+    ├── Conflict              the caller's: the job's state forbids it
+    ├── Unavailable           nobody's, for a moment: draining, or the store is busy
+    │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
+    ├── StoreError            the operator's: the database cannot be opened or trusted
+    │   ├── StoreLocked       the operator's: another process owns the file
+    │   ├── SchemaMismatch    the operator's: written by a newer trio_jobs
+    │   └── StoreBroken       the machine's: an I/O error; fatal, never retried
+    ├── ConfigError           the operator's: a setting is wrong
+    └── Steering              raised by a handler to say how its attempt ends
+        ├── Fail              for good, no more attempts
+        └── Retry             again, after `after` seconds when given
+
+The docstring of a class is the sentence a user may read.
+"""
+
+
+class TrioJobsError(Exception):
+    """Something that trio_jobs knows about went wrong."""
+
+
+class InvalidInput(TrioJobsError):
+    """The request is not valid.
+
+    `pointer` is an RFC 6901 JSON pointer to the member at fault ("" is the whole body).
+    """
+
+    def __init__(self, detail: str, pointer: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.pointer = pointer
+
+
+class UnknownType(InvalidInput):
+    """No handler has this type."""
+
+
+class NotFound(TrioJobsError):
+    """There is no such job."""
+
+
+class Conflict(TrioJobsError):
+    """The job's state does not allow this."""
+
+
+class Unavailable(TrioJobsError):
+    """The service cannot take this right now; try again in `retry_after` seconds."""
+
+    def __init__(self, detail: str, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class Uncertain(Unavailable):
+    """The database failed while committing: the job may or may not be stored."""
+
+
+class StoreError(TrioJobsError):
+    """The database cannot be used."""
+
+
+class StoreLocked(StoreError):
+    """Another process owns this database file."""
+
+
+class SchemaMismatch(StoreError):
+    """The database was written by a newer version of trio_jobs."""
+
+
+class StoreBroken(StoreError):
+    """The database failed to read or write its file; the process must stop."""
+
+
+class ConfigError(TrioJobsError):
+    """A setting is wrong."""
+
+
+class Steering(TrioJobsError):
+    """Raised by a handler: not an accident but a decision."""
+
+
+class Fail(Steering):
+    """This job has failed for good: no further attempt is made."""
+
+
+class Retry(Steering):
+    """This attempt failed and another should follow, `after` seconds from now when given.
+
+    It is charged as an attempt; when none is left the job has failed.
+    """
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after

@@ -1,0 +1,138 @@
+"""Type -> handler: a plain table, and what a handler gets and promises.
+
+Nothing registers itself by being imported: `builtin.handlers(settings)` is a list, and a Registry
+is made from lists.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+import msgspec
+
+from .backoff import Backoff
+from .errors import InvalidInput, UnknownType
+
+
+class Ctx(Protocol):
+    """What a running handler may know and do; given as its second argument.
+
+    `upload` holds the raw body when the job was posted as one (`POST /jobs?type=…`), else None.
+    `attempt` counts from 1. `deadline` is in Unix seconds: when this attempt times out.
+    """
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def upload(self) -> bytes | None: ...
+    @property
+    def content_type(self) -> str: ...
+
+    def checkpoint(self) -> None:
+        """For plain (thread) handlers: stops here when the job was cancelled or timed out.
+
+        It raises `trio.Cancelled`; let it pass (`except Exception` does). Call it about ten times a
+        second. In async handlers every `await` already is one, and this does nothing.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One job type.
+
+    `run(input, ctx)` does the work: `async def` runs in the event loop, plain `def` in a thread.
+    It returns something msgspec can turn into JSON, or bytes (kept as they are), or None. It
+    raises `errors.Fail` to end the job for good, `errors.Retry` to come back at a time of its own,
+    and any other exception to be retried by `backoff`.
+
+    `input` is what the payload is decoded into and validated against (422 at enqueue): any type
+    that msgspec knows; `check(input)` may refuse more, by raising InvalidInput. With
+    `accepts_upload`, raw bodies are taken as well: `input` then comes from the query parameters
+    and the body is `ctx.upload`; `check_upload` replaces `check` there.
+
+    `timeout` is in seconds, per attempt. None leaves timeout and max_attempts to the settings.
+    """
+
+    type: str
+    run: Callable[[Any, Any], Any]
+    input: Any = dict[str, Any]
+    summary: str = ""
+    timeout: float | None = None
+    max_attempts: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    accepts_upload: bool = False
+    check: Callable[[Any], None] | None = None
+    check_upload: Callable[[Any], None] | None = None
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.run)
+
+    def decode(self, payload: bytes) -> Any:
+        """The payload as `input`; InvalidInput says which member is wrong."""
+        return self._checked(self._convert(lambda: msgspec.json.decode(payload, type=self.input)))
+
+    def decode_params(self, params: dict[str, str]) -> Any:
+        """Query parameters of an upload as `input`."""
+        converted = self._convert(lambda: msgspec.convert(params, self.input, strict=False))
+        if self.check_upload is not None:
+            self.check_upload(converted)
+        return converted
+
+    def _checked(self, value: Any) -> Any:
+        if self.check is not None:
+            self.check(value)
+        return value
+
+    @staticmethod
+    def _convert(make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except msgspec.ValidationError as error:
+            raise _invalid(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"the payload is not valid JSON: {error}") from None
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidInput:
+    """msgspec says "Expected `int`, got `str` - at `$.a[0].b`"; a pointer says `/a/0/b`."""
+    detail, _, path = str(error).partition(" - at `$")
+    pointer = path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+    return InvalidInput(detail, pointer)
+
+
+class Registry:
+    """The types this process knows."""
+
+    def __init__(self, handlers: Iterable[Handler]) -> None:
+        self._handlers: dict[str, Handler] = {}
+        for handler in handlers:
+            if handler.type in self._handlers:
+                raise ValueError(f"two handlers for the type {handler.type!r}")
+            self._handlers[handler.type] = handler
+
+    def __getitem__(self, type_: str) -> Handler:
+        try:
+            return self._handlers[type_]
+        except KeyError:
+            close = get_close_matches(type_, self._handlers, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            known = ", ".join(sorted(self._handlers))
+            raise UnknownType(
+                f"No handler has the type {type_!r}.{hint} Known types: {known}.", "/type"
+            ) from None
+
+    def __iter__(self) -> Iterator[Handler]:
+        return iter(self._handlers.values())
+
+    @property
+    def types(self) -> list[str]:
+        return sorted(self._handlers)
