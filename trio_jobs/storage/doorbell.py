@@ -1,0 +1,25 @@
+"""The doorbell: "look again now". A hint, never a promise; a poll always runs beneath it."""
+
+import trio
+
+
+class Doorbell:
+    """Rung by whoever knows of something new; heard by the one task that waits.
+
+    Rings while nobody waits are remembered as one, so that none falls between two looks.
+    """
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """True when it rang, False after `timeout` seconds of silence."""
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            await self._event.wait()
+        rang = self._event.is_set()
+        if rang:
+            self._event = trio.Event()
+        return rang

@@ -1,0 +1,20 @@
+"""Named queries: SQL lives in `.sql` files, under `-- name: verb_what` lines."""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+@cache
+def load(filename: str) -> dict[str, str]:
+    """Name -> SQL of a file beside this module; a name used twice is an error."""
+    text = (files(__package__) / filename).read_text(encoding="utf-8")
+    parts = _NAME.split(text)[1:]
+    queries: dict[str, str] = {}
+    for name, sql in zip(parts[::2], parts[1::2], strict=True):
+        if name in queries:
+            raise ValueError(f"{filename}: two queries are named {name}")
+        queries[name] = sql.strip()
+    return queries

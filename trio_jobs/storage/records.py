@@ -1,0 +1,212 @@
+"""What crosses the border of a store: plain records, in and out.
+
+They are msgspec arrays because the SQLite backend passes whole batches as one JSON text; the order
+of the fields is the order of the columns in `sqlite.sql`.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from ..job import State, Verdict
+
+
+class Body(NamedTuple):
+    """A payload or a result: `text` when it is JSON (or other UTF-8 text), else `raw`."""
+
+    text: str | None
+    raw_hex: str | None
+
+    @classmethod
+    def of(cls, data: bytes, content_type: str) -> "Body":
+        if is_json(content_type):
+            return cls(data.decode(), None)
+        return cls(None, data.hex())
+
+
+def is_json(content_type: str) -> bool:
+    """True for `application/json` and `…+json`, whatever its parameters."""
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence == "application/json" or essence.endswith("+json")
+
+
+def body_bytes(text: str | None, raw_hex: str | None) -> bytes | None:
+    """The stored bytes of a Body, None when there is none."""
+    if text is not None:
+        return text.encode()
+    return None if raw_hex is None else bytes.fromhex(raw_hex)
+
+
+class NewJob(msgspec.Struct, array_like=True, frozen=True):
+    """A job to store; its state is `queued`, or `scheduled` until `run_at`."""
+
+    id: str
+    type: str
+    queue: str
+    priority: int
+    state: State
+    max_attempts: int
+    timeout: float | None
+    tags: list[str] | None
+    created_at: float
+    run_at: float
+    payload_text: str | None
+    payload_hex: str | None
+    content_type: str
+    params: dict[str, str] | None = None
+
+
+class Error(msgspec.Struct, array_like=True, frozen=True):
+    """What went wrong in the last attempt that did."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Job(msgspec.Struct, array_like=True, frozen=True):
+    """A job as it stands. Lists leave out the bodies: everything from `payload_text` on."""
+
+    id: str
+    type: str
+    queue: str
+    priority: int
+    state: State
+    reason: str | None
+    attempt: int
+    max_attempts: int
+    timeout: float | None
+    tags: list[str]
+    version: int
+    created_at: float
+    updated_at: float
+    run_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: Error | None = None
+    payload_text: str | None = None
+    payload_hex: str | None = None
+    content_type: str | None = None
+    params: dict[str, str] | None = None
+    result_text: str | None = None
+    result_hex: str | None = None
+    result_content_type: str | None = None
+
+    @classmethod
+    def fresh(cls, new: NewJob) -> "Job":
+        """How `new` stands right after it was stored, without asking the store."""
+        return cls(
+            id=new.id,
+            type=new.type,
+            queue=new.queue,
+            priority=new.priority,
+            state=new.state,
+            reason=None,
+            attempt=0,
+            max_attempts=new.max_attempts,
+            timeout=new.timeout,
+            tags=new.tags or [],
+            version=1,
+            created_at=new.created_at,
+            updated_at=new.created_at,
+            run_at=new.run_at,
+            payload_text=new.payload_text,
+            payload_hex=new.payload_hex,
+            content_type=new.content_type,
+            params=new.params,
+        )
+
+
+class Claimed(msgspec.Struct, array_like=True, frozen=True):
+    """A job in the hands of a worker. `attempt` already counts this attempt."""
+
+    id: str
+    type: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    timeout: float | None
+    lease_token: int
+    started_at: float
+    payload_text: str | None
+    payload_hex: str | None
+    content_type: str
+    params: dict[str, str] | None
+
+    @property
+    def lease(self) -> "Lease":
+        return Lease(self.id, self.lease_token)
+
+    @property
+    def payload(self) -> bytes:
+        return body_bytes(self.payload_text, self.payload_hex) or b""
+
+
+class Lease(msgspec.Struct, array_like=True, frozen=True):
+    """The right to end or extend one attempt of one job."""
+
+    id: str
+    token: int
+
+
+class Settlement(msgspec.Struct, array_like=True, frozen=True):
+    """A verdict and the lease that entitles to it."""
+
+    id: str
+    token: int
+    state: State
+    refund: int
+    reason: str | None
+    run_at: float | None
+    result_text: str | None
+    result_hex: str | None
+    content_type: str | None
+    error_type: str | None
+    error_message: str | None
+    error_traceback: str | None
+
+    @classmethod
+    def of(cls, lease: Lease, verdict: Verdict) -> "Settlement":
+        body = Body(None, None)
+        if verdict.result is not None:
+            body = Body.of(verdict.result, verdict.content_type or "")
+        error = verdict.error
+        return cls(
+            lease.id,
+            lease.token,
+            verdict.state,
+            0 if verdict.charged else 1,
+            verdict.reason,
+            verdict.run_at,
+            body.text,
+            body.raw_hex,
+            verdict.content_type,
+            error.type if error else None,
+            error.message if error else None,
+            error.traceback if error else None,
+        )
+
+
+class Promoted(NamedTuple):
+    """How many became due, and when the next one will (None: none is scheduled)."""
+
+    moved: int
+    next_due: float | None
+
+
+class Rescued(NamedTuple):
+    """How many went back to their queue, and how many were quarantined as poison."""
+
+    requeued: int
+    quarantined: int
+
+
+class Page(NamedTuple):
+    """Jobs, newest first, and the cursor of the next page (None: this was the last)."""
+
+    jobs: list[Job]
+    next: int | None
+
+
+Counts = dict[str, dict[State, int]]
+"""queue -> state -> how many; zeros are left out."""

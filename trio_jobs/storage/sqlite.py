@@ -1,0 +1,249 @@
+"""The SQLite store: one file, one writer that commits in groups, readers beside it.
+
+All blocking work goes through `run_sync`, which has the signature of `trio.to_thread.run_sync`
+(with the limiter bound); tests pass one that runs the call in place, so that virtual time works.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import apsw
+import msgspec
+import outcome
+import trio
+
+from ..errors import StoreBroken, Unavailable
+from ..job import State
+from .base import Pulse
+from .batcher import Batcher, Call
+from .connection import open_pulse, open_reader, open_writer, translated
+from .doorbell import Doorbell
+from .presence import Presence
+from .queries import load
+from .records import Claimed, Counts, Job, Lease, NewJob, Page, Promoted, Rescued, Settlement
+from .writes import Claim, Enqueue, Extend, Promote, Rescue, Settle, Touch, Write, extend, transact
+
+_SQL = load("sqlite.sql")
+T = TypeVar("T")
+
+
+class RunSync(Protocol):
+    """Runs a blocking call, in a thread or (in tests) in place."""
+
+    def __call__(self, call: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+
+
+def in_threads(limit: int) -> RunSync:
+    """A RunSync over threads of its own number: jobs must not take the store's threads."""
+    limiter = trio.CapacityLimiter(limit)
+
+    def run_sync(call: Callable[..., T], *args: Any) -> Awaitable[T]:
+        return trio.to_thread.run_sync(call, *args, limiter=limiter)
+
+    return run_sync
+
+
+class SqliteStore:
+    """See `storage.base.Store` for what the verbs promise."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool = True,
+        shared: bool = False,
+        run_sync: RunSync | None = None,
+    ) -> None:
+        self._path = path
+        self._durable = durable
+        self._shared = shared
+        # One writer, one batch of reads, one list or count at a time.
+        self._run_sync = run_sync or in_threads(3)
+        self._writes = Batcher[Write](self._commit, patient=lambda write: write.patient)
+        self._reads = Batcher[Sequence[str]](self._fetch)
+        self.doorbell = Doorbell()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Opens the file and serves until `close`; then checkpoints and closes it.
+
+        Raises StoreLocked, SchemaMismatch or StoreError when it cannot be opened, StoreBroken
+        when it fails in service.
+        """
+        await self._run_sync(self._open)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._writes.run)
+                await nursery.start(self._reads.run)
+                task_status.started()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._run_sync(self._close)
+
+    def close(self) -> None:
+        self._writes.close()
+        self._reads.close()
+
+    @property
+    def identity(self) -> str:
+        return self._presence.identity
+
+    # ── verbs that write ──────────────────────────────────────────────────────────────────────
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> None:
+        # Rung when submitted, not when done: the claim that answers it then lands in the same
+        # transaction, and an idle system starts a job one commit after its POST.
+        self.doorbell.ring()
+        await self._writes(Enqueue(jobs))
+
+    async def claim(
+        self, worker: str, types: Sequence[str], limit: int, now: float, expires_at: float
+    ) -> list[Claimed]:
+        return cast("list[Claimed]", await self._writes(Claim(worker, types, limit, now, expires_at)))
+
+    async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
+        return cast("set[str]", await self._writes(Extend(leases, expires_at)))
+
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> set[str]:
+        return cast("set[str]", await self._writes(Settle(settlements, now)))
+
+    async def promote(self, now: float, limit: int) -> Promoted:
+        next_due = await self._run_sync(self._read_value, "next_due")
+        if next_due is None or next_due > now:
+            return Promoted(0, next_due)
+        promoted = cast(Promoted, await self._writes(Promote(now, limit)))
+        self.doorbell.ring()
+        return promoted
+
+    async def rescue(self, now: float, limit: int) -> Rescued:
+        living = await self._run_sync(self._presence.living)
+        rescued = cast(Rescued, await self._writes(Rescue(now, sorted(living), limit)))
+        if rescued.requeued:
+            self.doorbell.ring()
+        return rescued
+
+    async def check_writable(self) -> None:
+        await self._writes(Touch())
+
+    # ── verbs that read ───────────────────────────────────────────────────────────────────────
+
+    async def get(self, ids: Sequence[str]) -> dict[str, Job]:
+        return cast("dict[str, Job]", await self._reads(ids))
+
+    async def list_jobs(
+        self, *, states: Sequence[State], type: str | None, before: int | None, limit: int
+    ) -> Page:
+        args: tuple[Any, ...] = (
+            msgspec.json.encode(states).decode(),
+            2**63 - 1 if before is None else before,
+            limit,
+        )
+        if type is None:
+            text = await self._run_sync(self._read_value, "list_jobs", args)
+        else:
+            text = await self._run_sync(self._read_value, "list_jobs_of_type", (*args, type))
+        rows = msgspec.json.decode(text, type=list[tuple[int, Job]])
+        return Page([job for _, job in rows], rows[-1][0] if len(rows) == limit else None)
+
+    async def counts(self) -> Counts:
+        text = await self._run_sync(self._read_value, "counts")
+        counts: Counts = {}
+        for queue, state, n in msgspec.json.decode(text, type=list[tuple[str, State, int]]):
+            counts.setdefault(queue, {})[state] = n
+        return counts
+
+    def pulse(self) -> Pulse:
+        return SqlitePulse(open_pulse(self._path))
+
+    # ── in threads ────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._presence = Presence(self._path, shared=self._shared)
+        try:
+            self._writer = open_writer(self._path, durable=self._durable)
+            self._batch_reader = open_reader(self._path)
+            self._reader = open_reader(self._path)
+        except BaseException:
+            self._presence.leave()
+            raise
+
+    def _close(self) -> None:
+        self._reader.close()
+        self._batch_reader.close()
+        self._writer.close()  # the last connection checkpoints and removes the WAL
+        self._presence.leave()
+
+    def _read_value(self, query: str, args: tuple[Any, ...] = ()) -> Any:
+        with translated():
+            return self._reader.execute(_SQL[query], args).get
+
+    def _read_jobs(self, ids: Sequence[str]) -> list[Job]:
+        with translated():
+            text = self._batch_reader.execute(
+                _SQL["get_jobs"], (msgspec.json.encode(ids).decode(),)
+            ).get
+        return msgspec.json.decode(text, type=list[Job])
+
+    def _transact(self, writes: Sequence[Write]) -> list[Any]:
+        with translated():
+            return transact(self._writer, writes)
+
+    # ── batches ───────────────────────────────────────────────────────────────────────────────
+
+    async def _commit(self, calls: Sequence[Call[Write]]) -> None:
+        """One transaction for all; if it fails on one of them, one for each."""
+        try:
+            writes = [call.request for call in calls]
+            answers: list[Any] = await self._run_sync(self._transact, writes)
+        except StoreBroken:
+            raise
+        except Unavailable as error:
+            for call in calls:
+                call.outcome = outcome.Error(error)
+        except Exception as error:
+            if len(calls) == 1:
+                calls[0].outcome = outcome.Error(error)
+                return
+            for call in calls:
+                await self._commit([call])
+        else:
+            for call, answer in zip(calls, answers, strict=True):
+                call.outcome = outcome.Value(answer)
+
+    async def _fetch(self, calls: Sequence[Call[Sequence[str]]]) -> None:
+        ids = list({id_ for call in calls for id_ in call.request})
+        try:
+            jobs = {job.id: job for job in await self._run_sync(self._read_jobs, ids)}
+        except StoreBroken:
+            raise
+        except Exception as error:
+            for call in calls:
+                call.outcome = outcome.Error(error)
+        else:
+            for call in calls:
+                call.outcome = outcome.Value(
+                    {id_: jobs[id_] for id_ in call.request if id_ in jobs}
+                )
+
+
+class SqlitePulse:
+    """The heartbeat's own connection; see `storage.base.Pulse`."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
+        with translated():
+            self._db.execute("begin immediate")
+            try:
+                held = extend(self._db, leases, expires_at)
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        return held
+
+    def close(self) -> None:
+        self._db.close()
