@@ -121,7 +121,7 @@ class Settings:
     ) -> tuple["Settings", dict[str, str]]:
         """The settings, and for each name where its value came from.
 
-        Raises ConfigError for a value of the wrong kind and for an unknown `TRIO_JOBS_*`.
+        `flags` holds text as it was typed, or values of the right kind. Raises ConfigError for a value of the wrong kind and for an unknown `TRIO_JOBS_*`.
         """
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
@@ -139,8 +139,10 @@ class Settings:
             values[name] = _parse(variable, text, known[name].type)
             sources[name] = source
         for name, value in (flags or {}).items():
-            values[name] = value
-            sources[name] = "--" + name.replace("_", "-")
+            flag = "--" + name.replace("_", "-")
+            typed = isinstance(value, str)
+            values[name] = _parse(flag, value, known[name].type) if typed else value
+            sources[name] = flag
         return cls(**values), {name: sources.get(name, "default") for name in known}
 
 
@@ -151,18 +153,18 @@ def _read_secret(variable: str, path: str) -> str:
         raise ConfigError(f"{variable}: {error}") from None
 
 
-def _parse(variable: str, text: str, kind: Any) -> Any:
+def _parse(source: str, text: str, kind: Any) -> Any:
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
         if text.lower() in ("0", "false", "no", "off", ""):
             return False
-        raise ConfigError(f"{variable}: {text!r} is not a yes or no")
+        raise ConfigError(f"{source}: {text!r} is not a yes or no")
     if kind in (int, float):
         try:
             return kind(text)
         except ValueError:
-            raise ConfigError(f"{variable}: {text!r} is not a number") from None
+            raise ConfigError(f"{source}: {text!r} is not a number") from None
     if kind == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if type(None) in get_args(kind) and text == "":

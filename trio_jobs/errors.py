@@ -2,7 +2,8 @@
 
     TrioJobsError
     ├── InvalidInput          the caller's: what was sent cannot be accepted
-    │   └── UnknownType       the caller's: no handler has this name
+    │   ├── UnknownType       the caller's: no handler has this name
+    │   └── TooLarge          the caller's: more bytes or jobs than a limit allows
     ├── NotFound              the caller's: no such job
     ├── Conflict              the caller's: the job's state forbids it
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
@@ -38,6 +39,10 @@ class InvalidInput(TrioJobsError):
 
 class UnknownType(InvalidInput):
     """No handler has this type."""
+
+
+class TooLarge(InvalidInput):
+    """The request is larger than a limit allows."""
 
 
 class NotFound(TrioJobsError):

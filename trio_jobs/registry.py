@@ -97,12 +97,12 @@ class Handler:
         try:
             return make()
         except msgspec.ValidationError as error:
-            raise _invalid(error) from None
+            raise invalid_input(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"the payload is not valid JSON: {error}") from None
 
 
-def _invalid(error: msgspec.ValidationError) -> InvalidInput:
+def invalid_input(error: msgspec.ValidationError) -> InvalidInput:
     """msgspec says "Expected `int`, got `str` - at `$.a[0].b`"; a pointer says `/a/0/b`."""
     detail, _, path = str(error).partition(" - at `$")
     pointer = path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")

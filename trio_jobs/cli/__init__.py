@@ -1,0 +1,43 @@
+"""The command line: one module per group of commands, imported when it is used.
+
+`trio-jobs --help` imports neither quart nor httpx.
+"""
+
+from importlib import import_module
+
+import click
+
+from .. import __version__
+
+_COMMANDS = {
+    "serve": ("serve", "Run the service: HTTP API and workers."),
+    "enqueue": ("jobs", "Enqueue a job."),
+    "show": ("jobs", "Show a job."),
+    "ls": ("jobs", "List jobs, newest first."),
+    "migrate": ("database", "Bring the database's schema up to date."),
+    "config": ("settings", "Print every setting and where its value comes from."),
+}
+
+
+class _Commands(click.Group):
+    """Knows the names and the one-line helps; imports a module only for its own command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = import_module(f".{_COMMANDS[name][0]}", __name__)
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trio-jobs")
+def main() -> None:
+    """A durable job queue with an HTTP API and workers, in one process."""

@@ -1,0 +1,85 @@
+"""`trio-jobs serve`."""
+
+import ipaddress
+import logging
+import sys
+from functools import partial
+from typing import Any
+
+import click
+import trio
+
+from .. import __version__
+from ..builtin import handlers
+from ..config import Settings
+from ..errors import StoreBroken
+from ..registry import Registry
+from ..runtime import Runtime, reasons
+from .exits import Exit, fail
+from .settings import load, setting_options
+
+
+@click.command()
+@setting_options()
+def serve(**flags: Any) -> None:
+    """Run the service: HTTP API and workers, in this process, until Ctrl-C.
+
+    The first Ctrl-C lets running jobs end (up to --shutdown-grace), the second cancels them and
+    puts them back into their queue, the third exits at once.
+    """
+    settings, _ = load(flags)
+    _refuse_strangers(settings)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    registry = Registry(handlers(settings))
+    runtime = Runtime(settings, registry, on_ready=partial(_greet, settings))
+    try:
+        trio.run(runtime.run)
+    except BaseException as error:
+        found = reasons(error)
+        if not found:
+            raise
+        broken = any(isinstance(reason, StoreBroken) for reason in found)
+        fail(_explained(found[0], settings), Exit.STORE_BROKEN if broken else Exit.ERROR)
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    """There are no tokens yet, so whoever can connect can enqueue: this machine only."""
+    host = settings.bind.rpartition(":")[0].strip("[]")
+    if settings.bind.startswith("unix:") or host == "localhost":
+        return
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    except ValueError:
+        pass
+    fail(
+        f"--bind {settings.bind}: only addresses of this machine are served (127.0.0.1, ::1, "
+        "unix:PATH), since there is no authentication yet. Put a proxy that has in front.",
+        Exit.USAGE,
+    )
+
+
+def _explained(error: Exception, settings: Settings) -> str:
+    if isinstance(error, OSError):
+        return f"cannot serve on {settings.bind}: {error.strerror or error}"
+    return str(error)
+
+
+def _greet(settings: Settings, addresses: list[str]) -> None:
+    address = addresses[0]
+    if not sys.stderr.isatty():
+        logging.getLogger("trio_jobs").info("serving on %s", address)
+        return
+    workers = f"{settings.concurrency} jobs at a time" if settings.worker else "no workers here"
+    address_option = f"--unix-socket {address[5:]} http://x" if "unix:" in address else address
+    click.echo(
+        f"trio_jobs {__version__}\n"
+        f"  address   {address}\n"
+        f"  database  {settings.database.removeprefix('sqlite:///')}  ({workers})\n\n"
+        f"  curl -H 'Content-Type: application/json' {address_option}/jobs \\\n"
+        """       -d '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'\n\n"""
+        "  Ctrl-C stops.",
+        err=True,
+    )

@@ -1,0 +1,59 @@
+"""What must happen even if nobody asks: promote what is due, rescue what was left behind."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from . import clock
+from .config import Settings
+from .errors import Unavailable
+from .storage.base import Store
+
+log = logging.getLogger(__name__)
+
+SLICE = 1_000  # jobs moved in one transaction, so that nobody waits long behind it
+AGAIN = 1.0
+
+
+class Maintenance:
+    """Right with none, one or several at work on a store; several only waste effort."""
+
+    def __init__(self, store: Store, settings: Settings, *, now: clock.Now = clock.now) -> None:
+        self._store = store
+        self._settings = settings
+        self._now = now
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Ready when the first rescue is done: a restart resumes what a crash left at once."""
+        await self._rescue()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._for_ever, self._promote)
+            nursery.start_soon(self._for_ever, self._rescue)
+            task_status.started()
+
+    async def _promote(self) -> float:
+        now = self._now()
+        promoted = await self._store.promote(now, SLICE)
+        wait = self._settings.poll_interval
+        if promoted.next_due is not None:
+            wait = min(wait, promoted.next_due - now)
+        return max(wait, 0.0)
+
+    async def _rescue(self) -> float:
+        rescued = await self._store.rescue(self._now(), SLICE)
+        if rescued.requeued:
+            log.warning("%d jobs whose worker died are queued again", rescued.requeued)
+        if rescued.quarantined:
+            log.error("%d jobs have crashed their worker too often: poison", rescued.quarantined)
+        return self._settings.lease / 6
+
+    async def _for_ever(self, duty: Callable[[], Awaitable[float]]) -> None:
+        """`duty` returns how many seconds it can wait until its next turn."""
+        while True:
+            try:
+                wait = await duty()
+            except Unavailable as error:
+                log.warning("upkeep has to wait: %s", error)
+                wait = AGAIN
+            await trio.sleep(wait)

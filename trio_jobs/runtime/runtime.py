@@ -1,0 +1,159 @@
+"""One process from start to exit.
+
+Up: store (opened, migrated, rescued) → upkeep → workers → HTTP → ready.
+Down, the ladder: the first signal stops claiming and lets running jobs end, up to the grace; then,
+or at the second signal, they are cancelled and handed back without charge; HTTP ends; the store
+flushes and checkpoints; exit 0. The third signal exits at once.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from ..config import Settings
+from ..errors import TrioJobsError
+from ..http import create_app, serve
+from ..job import Reason
+from ..maintenance import Maintenance
+from ..registry import Registry
+from ..service import Service
+from ..storage import open_store
+from ..worker import Worker
+from .signals import Signals
+
+log = logging.getLogger(__name__)
+
+CLEANUP = 1.0  # seconds that cancelled jobs, then connections, have within the ladder
+WATCHDOG = 10.0  # … and after which a thread ends the process
+RESTART = 1.0
+
+
+class Runtime:
+    """`run` returns when everything has been stopped in order.
+
+    `on_ready(addresses)` is called once, when the service accepts jobs and works on them.
+    """
+
+    def __init__(
+        self, settings: Settings, registry: Registry, *, on_ready: Callable[[list[str]], None]
+    ) -> None:
+        self._settings = settings
+        self._on_ready = on_ready
+        self._store = open_store(
+            settings.database, durable=settings.durability == "full", shared=settings.shared
+        )
+        self._service = Service(self._store, registry, settings)
+        self._worker = Worker(self._store, registry, settings) if settings.worker else None
+        self._maintenance = Maintenance(self._store, settings)
+        self._close_http = trio.Event()
+        self._http = trio.CancelScope()
+        self._http_ended = trio.Event()
+        self._signals = Signals(settings.shutdown_grace + WATCHDOG)
+
+    async def run(self) -> None:
+        """Raises StoreError or OSError when it cannot start, StoreBroken when the store fails."""
+        with self._signals.handled():
+            async with trio.open_nursery() as nursery:
+                store = await nursery.start(self._run_store)
+                await nursery.start(self._maintenance.run)
+                if self._worker is not None:
+                    await nursery.start(self._worker.run)
+                self._on_ready(await nursery.start(self._serve))
+                await self._signals.stop.wait()
+                await self._step_down()
+                self._store.close()
+                await store.wait()
+                if self._worker is not None and self._worker.stuck:
+                    # A handler that ignores its cancellation would keep the nursery open for
+                    # ever. All is settled and on disk: leave without it.
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os._exit(0)
+                nursery.cancel_scope.cancel()
+
+    async def _run_store(self, *, task_status: trio.TaskStatus[trio.Event]) -> None:
+        ended = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._store.run)
+            task_status.started(ended)
+        ended.set()
+
+    async def _serve(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        """HTTP, restarted when it fails: jobs outlive it. Only its first start may fail."""
+        start = partial(
+            serve,
+            create_app(self._service, self._settings),
+            self._settings,
+            shutdown_trigger=self._close_http.wait,
+        )
+        announced = False
+        with self._http:
+            while not self._close_http.is_set():
+                try:
+                    async with trio.open_nursery() as nursery:
+                        addresses = await nursery.start(start)
+                        if not announced:
+                            task_status.started(addresses)
+                        announced = True
+                except Exception:
+                    if not announced:
+                        raise
+                    log.exception("the HTTP side failed and is started again")
+                    await trio.sleep(RESTART)
+        self._http_ended.set()
+
+    # ── the way down ──────────────────────────────────────────────────────────────────────────
+
+    async def _step_down(self) -> None:
+        end_of_grace = trio.current_time() + self._settings.shutdown_grace
+        self._service.draining = True
+        if self._worker is not None:
+            await self._drain(self._worker, end_of_grace)
+        self._close_http.set()
+        if self._signals.hurry.is_set():
+            end_of_grace = 0.0
+        self._http.deadline = max(end_of_grace, trio.current_time() + CLEANUP)
+        await self._http_ended.wait()
+
+    async def _drain(self, worker: Worker, end_of_grace: float) -> None:
+        worker.quiet()
+        if worker.running:
+            log.warning(
+                "stopping: %d jobs are running and have %g s to end (again: cancel them now)",
+                worker.running,
+                self._settings.shutdown_grace,
+            )
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = end_of_grace
+            nursery.start_soon(self._until_hurry, nursery.cancel_scope)
+            nursery.start_soon(_report_running, worker)
+            await worker.drained.wait()
+            nursery.cancel_scope.cancel()
+        if not worker.drained.is_set():
+            log.warning("cancelling %d jobs; they go back to their queue", worker.running)
+            worker.stop_all(Reason.SHUTDOWN)
+            with trio.move_on_after(CLEANUP):
+                await worker.drained.wait()
+            worker.abandon_all()
+            await worker.drained.wait()
+
+    async def _until_hurry(self, scope: trio.CancelScope) -> None:
+        await self._signals.hurry.wait()
+        scope.cancel()
+
+
+async def _report_running(worker: Worker) -> None:
+    while True:
+        await trio.sleep(5)
+        log.warning("still running: %d jobs", worker.running)
+
+
+def reasons(error: BaseException) -> list[TrioJobsError | OSError]:
+    """The errors that a person can do something about, out of an exception with groups in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return [reason for inner in error.exceptions for reason in reasons(inner)]
+    return [error] if isinstance(error, (TrioJobsError, OSError)) else []

@@ -1,0 +1,5 @@
+"""Runs jobs: claim -> channel -> run -> settle."""
+
+from .worker import Worker
+
+__all__ = ["Worker"]

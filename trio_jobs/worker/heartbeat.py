@@ -1,0 +1,110 @@
+"""A thread that keeps the leases alive and watches the event loop.
+
+A thread, with a connection of its own, so that a handler which blocks the loop costs no lease. And
+since it is the one who can see that, it says so: the stack of whatever blocks the loop for more
+than a second goes to the log.
+"""
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import trio
+
+from ..errors import TrioJobsError
+from ..storage.base import Pulse, Store
+from ..storage.records import Lease
+
+log = logging.getLogger(__name__)
+
+LOOK = 0.25
+BLOCKED = 1.0
+
+
+class Heartbeat:
+    """Extends `leases` (id -> lease) by `lease` seconds, three times per `lease`.
+
+    `leases` belongs to the event loop; the thread reads copies. `on_lost(lease)` runs in the loop
+    for each one that turned out to be somebody else's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        leases: dict[str, Lease],
+        *,
+        lease: float,
+        now: Callable[[], float],
+        on_lost: Callable[[Lease], None],
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._lease = lease
+        self._now = now
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._ticked = time.monotonic()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Beats until cancelled; the thread has ended when this returns."""
+        self._loop = trio.lowlevel.current_trio_token()
+        self._loop_thread = threading.get_ident()
+        thread = threading.Thread(target=self._beat_and_watch, name="heartbeat", daemon=True)
+        thread.start()
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._stop.set()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(thread.join)
+
+    # ── in the thread ─────────────────────────────────────────────────────────────────────────
+
+    def _beat_and_watch(self) -> None:
+        pulse = self._store.pulse()
+        try:
+            next_beat = looked = time.monotonic()
+            reported = False
+            while not self._stop.wait(LOOK):
+                now = time.monotonic()
+                if now >= next_beat:
+                    next_beat = now + (self._lease / 3 if self._beat(pulse) else LOOK)
+                # If this thread came late itself, the whole process was stopped: nobody's fault.
+                if now - self._ticked > BLOCKED and now - looked < 2 * LOOK:
+                    if not reported:
+                        self._report(now - self._ticked)
+                    reported = True
+                else:
+                    reported = False
+                looked = now
+                self._loop.run_sync_soon(self._tick, idempotent=True)
+        except trio.RunFinishedError:
+            pass
+        finally:
+            pulse.close()
+
+    def _beat(self, pulse: Pulse) -> bool:
+        leases = self._leases.copy()
+        if not leases:
+            return True
+        try:
+            held = pulse.extend(list(leases.values()), self._now() + self._lease)
+        except TrioJobsError as error:
+            log.warning("could not extend %d leases, trying again: %s", len(leases), error)
+            return False
+        for id_, lease in leases.items():
+            if id_ not in held:
+                self._loop.run_sync_soon(self._on_lost, lease)
+        return True
+
+    def _tick(self) -> None:
+        self._ticked = time.monotonic()
+
+    def _report(self, seconds: float) -> None:
+        frame = sys._current_frames().get(self._loop_thread)
+        stack = "".join(traceback.format_stack(frame)[-12:]) if frame else "(no stack)\n"
+        log.warning("the event loop has been blocked for %.1f s by:\n%s", seconds, stack)
