@@ -14,6 +14,7 @@ from typing import Any, get_args
 from .errors import ConfigError
 
 PREFIX = "TRIO_JOBS_"
+SERVER_VARIABLE = PREFIX + "SERVER"  # where the command line looks for a service; no setting
 KB, MB = 1_000, 1_000_000
 
 
@@ -121,13 +122,14 @@ class Settings:
     ) -> tuple["Settings", dict[str, str]]:
         """The settings, and for each name where its value came from.
 
-        `flags` holds text as it was typed, or values of the right kind. Raises ConfigError for a value of the wrong kind and for an unknown `TRIO_JOBS_*`.
+        `flags` holds text as it was typed, or values of the right kind. Raises ConfigError for a
+        value of the wrong kind and for an unknown `TRIO_JOBS_*`.
         """
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
         known = {spec.name: spec for spec in fields(cls)}
         for variable, text in sorted(environ.items()):
-            if not variable.startswith(PREFIX):
+            if not variable.startswith(PREFIX) or variable == SERVER_VARIABLE:
                 continue
             name, source = variable.removeprefix(PREFIX).lower(), variable
             if name not in known and name.removesuffix("_file") in known:

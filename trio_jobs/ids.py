@@ -6,7 +6,6 @@ carried into the timestamp when it overflows or when the clock steps back.
 """
 
 import os
-import secrets
 import time
 
 _COUNTER_BITS = 42
@@ -26,7 +25,7 @@ class JobIds:
         self._pool = b""
         self._used = 0
 
-    def _tail(self) -> int:
+    def _random_32(self) -> int:
         if self._used == len(self._pool):
             self._pool, self._used = os.urandom(4096), 0
         self._used += 4
@@ -35,8 +34,8 @@ class JobIds:
     def new(self) -> str:
         stamp = (time.time_ns() // 1_000_000) << _COUNTER_BITS
         if stamp > self._last:
-            # A fresh millisecond starts low enough to leave 2^41 ids before the carry.
-            self._last = stamp | secrets.randbits(_COUNTER_BITS - 1)
+            # 41 bits at most: it leaves 2^41 ids before the carry.
+            self._last = stamp | self._random_32() << 9
         else:
             self._last += 1
         millisecond, counter = self._last >> _COUNTER_BITS, self._last & _COUNTER_MASK
@@ -47,7 +46,7 @@ class JobIds:
             | rand_a << 64
             | 0b10 << 62
             | rand_b_head << _TAIL_BITS
-            | self._tail()
+            | self._random_32()
         )
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

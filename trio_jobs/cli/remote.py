@@ -6,15 +6,16 @@ from typing import Any
 import click
 import httpx
 
+from ..config import SERVER_VARIABLE
 from .exits import Exit, fail
 
 DEFAULT = "http://127.0.0.1:8080"
 
 server_option = click.option(
     "--server",
-    default=lambda: os.environ.get("TRIO_JOBS_SERVER", DEFAULT),
+    default=lambda: os.environ.get(SERVER_VARIABLE, DEFAULT),
     metavar="URL",
-    help=f"The service. [TRIO_JOBS_SERVER; default: {DEFAULT}]",
+    help=f"The service. [{SERVER_VARIABLE}; default: {DEFAULT}]",
 )
 
 
@@ -35,10 +36,10 @@ class Server:
                 f"cannot reach {self._url}: {error}. Is it running (trio-jobs serve)?",
                 Exit.UNREACHABLE,
             )
-        if response.is_success:
-            return response.json()
-        code = Exit.NOT_FOUND if response.status_code == 404 else Exit.REFUSED
-        fail(_problem(response), code)
+        if not response.is_success:
+            code = Exit.NOT_FOUND if response.status_code == 404 else Exit.REFUSED
+            fail(_problem(response), code)
+        return response.json()
 
 
 def _problem(response: httpx.Response) -> str:

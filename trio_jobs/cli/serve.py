@@ -73,13 +73,12 @@ def _greet(settings: Settings, addresses: list[str]) -> None:
         logging.getLogger("trio_jobs").info("serving on %s", address)
         return
     workers = f"{settings.concurrency} jobs at a time" if settings.worker else "no workers here"
-    address_option = f"--unix-socket {address[5:]} http://x" if "unix:" in address else address
+    job = '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'
     click.echo(
         f"trio_jobs {__version__}\n"
         f"  address   {address}\n"
         f"  database  {settings.database.removeprefix('sqlite:///')}  ({workers})\n\n"
-        f"  curl -H 'Content-Type: application/json' {address_option}/jobs \\\n"
-        """       -d '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'\n\n"""
+        f"  curl -H 'Content-Type: application/json' {address}/jobs \\\n       -d '{job}'\n\n"
         "  Ctrl-C stops.",
         err=True,
     )

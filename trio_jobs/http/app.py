@@ -1,10 +1,6 @@
 """The Quart app: routes, and what every answer has in common."""
 
-import itertools
-import logging
-import re
-import secrets
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import trio
@@ -12,49 +8,40 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from .. import __version__
 from ..builtin.outbox import list_outbox
 from ..config import Settings
 from ..service import Service
 from . import jobs, problems
-from .jobs import Answer
-
-log = logging.getLogger(__name__)
-
-_REQUEST_ID = re.compile(r"[\w.:-]{1,128}\Z", re.ASCII)
-_STANDARD_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Trio-Jobs-Version": __version__,
-    "X-Content-Type-Options": "nosniff",
-}
+from .answer import STANDARD_HEADERS, Answer, RequestIds, refusal
+from .hot import ASGI, HotPath
 
 
-def create_app(service: Service, settings: Settings) -> QuartTrio:
+def create_app(service: Service, settings: Settings) -> ASGI:
     """The ASGI app over `service`; it owns nothing and starts nothing."""
+    request_ids = RequestIds()
+    app = cast(ASGI, create_quart(service, settings, request_ids))
+    return HotPath(app, service, settings, request_ids)
+
+
+def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:
+    """All routes, the hot ones included."""
     app = QuartTrio("trio_jobs", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max(settings.max_body, settings.max_upload)
     app.config["RESPONSE_TIMEOUT"] = None
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = True
-    _add_manners(app)
+    _add_manners(app, request_ids)
     _add_routes(app, service, settings)
     return app
 
 
-def _add_manners(app: QuartTrio) -> None:
-    prefix, numbers = secrets.token_hex(4), itertools.count(1)
-
+def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
     @app.before_request
     def name_the_request() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _REQUEST_ID.match(given) else f"{prefix}-{next(numbers)}"
+        g.request_id = request_ids.name(request.headers.get("X-Request-ID", ""))
 
     @app.after_request
     def add_headers(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
-        for name, value in _STANDARD_HEADERS.items():
-            response.headers.setdefault(name, value)
+        response.headers.update(STANDARD_HEADERS)
         return response
 
     @app.errorhandler(HTTPException)
@@ -72,10 +59,7 @@ def _add_manners(app: QuartTrio) -> None:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
-        body = problems.problem(error, g.request_id)
-        if body.status == 500:
-            log.error("request %s failed", g.request_id, exc_info=error)
-        return Response(msgspec.json.encode(body), body.status, problems.headers(error))
+        return _response(refusal(error, g.request_id))
 
 
 def _add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:
@@ -103,26 +87,25 @@ def _add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:
     @app.get("/outbox")
     async def outbox() -> Response:
         mails = await trio.to_thread.run_sync(list_outbox, settings.data_dir, 100)
-        return _response(Answer(200, msgspec.json.encode({"mails": mails}), {}))
+        return _response(Answer(200, msgspec.json.encode({"mails": mails})))
 
     @app.get("/livez")
     async def alive() -> Response:
-        return _response(Answer(200, b'{"status":"alive"}', {}))
+        return _response(Answer(200, b'{"status":"alive"}'))
 
     @app.get("/readyz")
     async def ready() -> Response:
         await service.check()
-        return _response(Answer(200, b'{"status":"ready"}', {}))
+        return _response(Answer(200, b'{"status":"ready"}'))
 
     @app.get("/problems/<slug>")
     async def explain(slug: str) -> Response:
         kind = problems.BY_SLUG.get(slug)
         if kind is None:
             raise problems.NoSuchPath(f"There is no problem called {slug!r}.")
-        return _response(Answer(200, msgspec.json.encode(kind), {}))
+        return _response(Answer(200, msgspec.json.encode(kind)))
 
 
 def _response(answer: Answer) -> Response:
-    return Response(
-        answer.body, answer.status, {"Content-Type": "application/json", **answer.headers}
-    )
+    headers: Any = {**answer.headers, "Content-Type": answer.content_type}
+    return Response(answer.body, answer.status, headers)

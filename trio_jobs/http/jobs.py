@@ -3,27 +3,20 @@
 Plain functions from bytes to Answers, so that the Quart routes and the hot path say the same.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 
 from ..config import Settings
+from ..errors import TooLarge
 from ..ids import is_job_id
 from ..service import Service
 from ..storage.records import is_json
 from . import wire
+from .answer import Answer
 from .problems import Malformed
 
 _LIST_PARAMETERS = frozenset({"status", "type", "limit", "cursor"})
-
-
-class Answer(NamedTuple):
-    """What goes back: status, JSON body, and headers beyond the standard ones."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
 
 
 async def create(
@@ -37,6 +30,8 @@ async def create(
 ) -> Answer:
     """POST /jobs: one job, an array of jobs, or a raw upload."""
     if is_json(content_type):
+        if len(body) > settings.max_body:
+            raise TooLarge(body_too_large(settings))
         wire.parse_query(query_string, frozenset())
         orders, many = wire.parse_json(body, settings.max_batch)
     else:
@@ -45,7 +40,7 @@ async def create(
     jobs = await service.enqueue(orders)
     if many:
         views = [wire.view(job) for job in jobs]
-        return Answer(201, msgspec.json.encode(wire.JobsView(views)), {})
+        return Answer(201, msgspec.json.encode(wire.JobsView(views)))
     headers = {"Location": f"/jobs/{jobs[0].id}"}
     if prefer.replace(" ", "").lower() == "return=minimal":
         headers["Preference-Applied"] = "return=minimal"
@@ -60,7 +55,7 @@ async def read(service: Service, id_: str, *, query_string: bytes) -> Answer:
     id_ = id_.lower()
     if not is_job_id(id_):
         raise Malformed("A job id is a UUID, e.g. 0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d.")
-    return Answer(200, msgspec.json.encode(wire.view(await service.get(id_))), {})
+    return Answer(200, msgspec.json.encode(wire.view(await service.get(id_))))
 
 
 async def index(service: Service, *, query_string: bytes) -> Answer:
@@ -74,7 +69,20 @@ async def index(service: Service, *, query_string: bytes) -> Answer:
     )
     views = [wire.view(job, bodies=False) for job in page.jobs]
     next_ = None if page.next is None else str(page.next)
-    return Answer(200, msgspec.json.encode(wire.PageView(views, next_)), {})
+    return Answer(200, msgspec.json.encode(wire.PageView(views, next_)))
+
+
+def body_limit(settings: Settings, scope: dict[str, Any]) -> int:
+    """The most bytes that a request's body may have, known from its head."""
+    if scope["method"] == "POST" and scope["path"] == "/jobs":
+        content_type = dict(reversed(scope["headers"])).get(b"content-type", b"")
+        if not is_json(content_type.decode("latin-1")):
+            return max(settings.max_upload, settings.max_body)
+    return settings.max_body
+
+
+def body_too_large(settings: Settings) -> str:
+    return f"the body is larger than the limit (max_body): {settings.max_body:,} bytes"
 
 
 def _number(name: str, text: str) -> int:

@@ -8,8 +8,16 @@ from http import HTTPStatus
 
 import msgspec
 
-from ..errors import Conflict, InvalidInput, NotFound, TooLarge, TrioJobsError, Unavailable
-from ..errors import Uncertain, UnknownType
+from ..errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    TooLarge,
+    TrioJobsError,
+    Unavailable,
+    Uncertain,
+    UnknownType,
+)
 
 MEDIA_TYPE = "application/problem+json"
 

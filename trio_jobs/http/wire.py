@@ -57,7 +57,9 @@ def parse_json(body: bytes, max_jobs: int) -> tuple[list[Order], bool]:
     if not requests:
         raise InvalidInput("an empty array has no jobs")
     if len(requests) > max_jobs:
-        raise TooLarge(f"{len(requests):,} jobs in one array; the limit (max_batch) is {max_jobs:,}")
+        raise TooLarge(
+            f"{len(requests):,} jobs in one array; the limit (max_batch) is {max_jobs:,}"
+        )
     orders = []
     for index, request in enumerate(requests):
         try:
@@ -154,9 +156,14 @@ def parse_upload(body: bytes, content_type: str, query: Mapping[str, str]) -> Or
 
 def parse_query(query_string: bytes, allowed: frozenset[str] | None = None) -> dict[str, str]:
     """Query parameters, each at most once; with `allowed`, no others (400 says so)."""
+    if not query_string:
+        return {}
     try:
         pairs = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=100,
         )
     except ValueError as error:
         raise Malformed(f"The query string cannot be read: {error}.") from None
@@ -199,10 +206,10 @@ class JobView(msgspec.Struct, kw_only=True):
     finished_at: str | None
     version: int
     error: ErrorView | None
-    payload: bytes | None | UnsetType = UNSET  # msgspec writes bytes as base64
+    payload: bytes | UnsetType | None = UNSET  # msgspec writes bytes as base64
     input: Raw | UnsetType = UNSET
     params: dict[str, str] | UnsetType = UNSET
-    result: bytes | None | UnsetType = UNSET
+    result: bytes | UnsetType | None = UNSET
     output: Raw | UnsetType = UNSET
 
 

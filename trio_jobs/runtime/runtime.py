@@ -16,7 +16,7 @@ import trio
 
 from ..config import Settings
 from ..errors import TrioJobsError
-from ..http import create_app, serve
+from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
 from ..registry import Registry
@@ -86,7 +86,7 @@ class Runtime:
         """HTTP, restarted when it fails: jobs outlive it. Only its first start may fail."""
         start = partial(
             serve,
-            create_app(self._service, self._settings),
+            self._service,
             self._settings,
             shutdown_trigger=self._close_http.wait,
         )

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import outcome
 import trio
 
-from ..errors import Uncertain, Unavailable
+from ..errors import Unavailable, Uncertain
 from .doorbell import Doorbell
 
 Request = TypeVar("Request")
@@ -27,15 +27,19 @@ class Call(Generic[Request]):
 
     def __init__(self, request: Request, task: trio.lowlevel.Task) -> None:
         self.request = request
-        self.outcome: outcome.Outcome[object] = outcome.Error(
-            Uncertain("the store stopped while it wrote this; it may or may not be stored")
-        )
+        self.outcome: outcome.Outcome[object] | None = None
         self.task: trio.lowlevel.Task | None = task  # None: the caller has gone
 
     def answer(self) -> None:
         if self.task is not None:
-            trio.lowlevel.reschedule(self.task, self.outcome)
+            trio.lowlevel.reschedule(self.task, self.outcome or _cut_off())
             self.task = None
+
+
+def _cut_off() -> outcome.Error:
+    return outcome.Error(
+        Uncertain("the store stopped while it wrote this; it may or may not be stored")
+    )
 
 
 class Batcher(Generic[Request]):

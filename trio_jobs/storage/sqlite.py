@@ -99,7 +99,9 @@ class SqliteStore:
     async def claim(
         self, worker: str, types: Sequence[str], limit: int, now: float, expires_at: float
     ) -> list[Claimed]:
-        return cast("list[Claimed]", await self._writes(Claim(worker, types, limit, now, expires_at)))
+        return cast(
+            "list[Claimed]", await self._writes(Claim(worker, types, limit, now, expires_at))
+        )
 
     async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
         return cast("set[str]", await self._writes(Extend(leases, expires_at)))

@@ -47,7 +47,9 @@ def transact(db: apsw.Connection, writes: Sequence[Write]) -> list[Any]:
     try:
         for kind in sorted(places, key=lambda kind: kind.order):
             mine = places[kind]
-            for place, answer in zip(mine, kind.apply(db, [writes[at] for at in mine]), strict=True):
+            for place, answer in zip(
+                mine, kind.apply(db, [writes[at] for at in mine]), strict=True
+            ):
                 answers[place] = answer
         db.execute("commit")
     except BaseException:
@@ -103,9 +105,7 @@ class Rescue(Write):
 
 
 def _rescue(db: apsw.Connection, write: Rescue) -> Rescued:
-    db.execute(
-        _SQL["rescue_pick"], (write.now, _json(write.living), CRASHES_ALLOWED, write.limit)
-    )
+    db.execute(_SQL["rescue_pick"], (write.now, _json(write.living), CRASHES_ALLOWED, write.limit))
     db.execute(_SQL["settle_jobs"], (write.now,))
     moved = msgspec.json.decode(_finish(db, "moved_summary"), type=dict[str, int])
     return Rescued(moved.get("queued", 0), moved.get("failed", 0))

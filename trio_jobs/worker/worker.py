@@ -136,9 +136,7 @@ class Worker:
 
     # ── run ───────────────────────────────────────────────────────────────────────────────────
 
-    def _add_slot(
-        self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]
-    ) -> None:
+    def _add_slot(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
         self._slots += 1
         nursery.start_soon(self._slot, jobs.clone())
 
@@ -211,7 +209,7 @@ class Worker:
     # ── settle ────────────────────────────────────────────────────────────────────────────────
 
     async def _settle(self) -> None:
-        """Hands verdicts to the store, all that are there at a time, until there is no slot left."""
+        """Hands verdicts to the store, all there are at a time, until no slot is left."""
         while self._slots or self._finished or not self._quiet:
             await self._settle_bell.wait()
             while self._finished:
@@ -240,9 +238,7 @@ class Worker:
             log.warning("job %s lost its lease; stopping it here", lease.id)
             self._running[lease.id][1].stop(Reason.LEASE_LOST)
 
-    async def _watch(
-        self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]
-    ) -> None:
+    async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
         """Goes on without attempts that ignore their cancellation for longer than the grace."""
         while True:
             await trio.sleep(LOOK_FOR_STUCK)

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""How fast the engine is without HTTP: enqueue, drain and idle latency, on a real file with fsync.
+
+    scripts/bench_engine.py [--jobs 20000] [--concurrency 32,100,256]
+
+Each figure stands beside what it depends on: machine, versions, durability, number of jobs. For
+comparison it also measures the plainest durable thing there is: one row, one fsync, one by one.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import apsw
+import trio
+
+from trio_jobs import __version__
+from trio_jobs.builtin import handlers
+from trio_jobs.config import Settings
+from trio_jobs.job import State
+from trio_jobs.registry import Handler, Registry
+from trio_jobs.service import Order, Service
+from trio_jobs.storage.sqlite import SqliteStore
+from trio_jobs.worker import Worker
+
+NOOP = Order(type="noop", payload=b'{"n":1}')
+
+
+class Bench:
+    """A fresh store in a directory of its own, and what runs on it."""
+
+    def __init__(self, directory: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.started: list[float] = []
+        stamp = Handler("stamp", self._stamp, input=object)
+        self.registry = Registry([*handlers(settings), stamp])
+        self.store = SqliteStore(directory / "bench.db", durable=settings.durability == "full")
+        self.service = Service(self.store, self.registry, settings)
+
+    async def _stamp(self, _input: object, _ctx: object) -> None:
+        self.started.append(time.perf_counter())
+
+    async def unfinished(self) -> int:
+        counts = await self.store.counts()
+        states = [queue for queue in counts.values()]
+        return sum(n for queue in states for state, n in queue.items() if state != State.DONE)
+
+
+@asynccontextmanager
+async def opened(settings: Settings):
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory), settings)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.store.run)
+            yield bench
+            bench.store.close()
+
+
+@asynccontextmanager
+async def working(bench: Bench):
+    worker = Worker(bench.store, bench.registry, bench.settings)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(worker.run)
+        yield worker
+        worker.quiet()
+
+
+async def enqueue_one_by_one(settings: Settings, jobs: int) -> float:
+    async with opened(settings) as bench:
+        return await _rate(jobs, lambda: _times(jobs, lambda: bench.service.enqueue([NOOP])))
+
+
+async def enqueue_from_tasks(settings: Settings, jobs: int, tasks: int = 64) -> float:
+    async def all_tasks() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(tasks):
+                nursery.start_soon(_times, jobs // tasks, lambda: bench.service.enqueue([NOOP]))
+
+    async with opened(settings) as bench:
+        return await _rate(jobs // tasks * tasks, all_tasks)
+
+
+async def enqueue_bulk(settings: Settings, jobs: int, size: int = 1_000) -> float:
+    size = min(size, jobs)
+    batch = [NOOP] * size
+    async with opened(settings) as bench:
+        rounds = jobs // size
+        return await _rate(
+            rounds * size, lambda: _times(rounds, lambda: bench.service.enqueue(batch))
+        )
+
+
+async def drain(settings: Settings, jobs: int) -> float:
+    async with opened(settings) as bench:
+        await _fill(bench, jobs)
+        start = time.perf_counter()
+        async with working(bench):
+            while await bench.unfinished():
+                await trio.sleep(0.01)
+            return jobs / (time.perf_counter() - start)
+
+
+async def idle_latency(settings: Settings, jobs: int) -> tuple[float, float]:
+    """Milliseconds from the call of enqueue to the handler's first line: median and p99."""
+    waits = []
+    async with opened(settings) as bench, working(bench):
+        for _ in range(jobs):
+            submitted = time.perf_counter()
+            await bench.service.enqueue([Order(type="stamp")])
+            while not bench.started:
+                await trio.lowlevel.checkpoint()
+            waits.append((bench.started.pop() - submitted) * 1e3)
+            await trio.sleep(0.003)
+    return statistics.median(waits), statistics.quantiles(waits, n=100)[98]
+
+
+def plain_inserts(jobs: int) -> float:
+    """One row, one commit, one fsync, in one thread: what a table written by hand can do."""
+    with tempfile.TemporaryDirectory() as directory:
+        db = apsw.Connection(str(Path(directory) / "plain.db"))
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")
+        db.execute("create table jobs (id integer primary key, payload text)")
+        start = time.perf_counter()
+        for _ in range(jobs):
+            db.execute("insert into jobs (payload) values (?)", ('{"n":1}',))
+        rate = jobs / (time.perf_counter() - start)
+        db.close()
+        return rate
+
+
+async def _fill(bench: Bench, jobs: int) -> None:
+    for first in range(0, jobs, 1_000):
+        await bench.service.enqueue([NOOP] * min(1_000, jobs - first))
+
+
+async def _times(count: int, call: Callable[[], Awaitable[object]]) -> None:
+    for _ in range(count):
+        await call()
+
+
+async def _rate(jobs: int, work: Callable[[], Awaitable[None]]) -> float:
+    start = time.perf_counter()
+    await work()
+    return jobs / (time.perf_counter() - start)
+
+
+async def main(jobs: int, concurrency: list[int]) -> None:
+    settings = Settings()
+    print(
+        f"trio_jobs {__version__}, Python {platform.python_version()}, trio {trio.__version__}, "
+        f"SQLite {apsw.sqlite_lib_version()}, {os.cpu_count()} cores, {platform.machine()}; "
+        f"durability={settings.durability}, {jobs:,} jobs"
+    )
+    few = max(100, jobs // 10)
+    print(f"  plain inserts, one by one      {plain_inserts(few):>10,.0f} /s  (for comparison)")
+    print(f"  enqueue one by one             {await enqueue_one_by_one(settings, few):>10,.0f} /s")
+    print(f"  enqueue from 64 tasks          {await enqueue_from_tasks(settings, jobs):>10,.0f} /s")
+    print(f"  enqueue in batches of 1,000    {await enqueue_bulk(settings, jobs * 2):>10,.0f} /s")
+    for slots in concurrency:
+        rate = await drain(Settings(concurrency=slots), jobs)
+        print(f"  drain, {slots:>4} at a time         {rate:>10,.0f} /s")
+    median, p99 = await idle_latency(settings, max(50, jobs // 100))
+    print(f"  idle: enqueue to start         {median:>10.2f} ms, p99 {p99:.2f} ms")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--concurrency", default="32,100,256")
+    arguments = parser.parse_args()
+    try:
+        trio.run(main, arguments.jobs, [int(n) for n in arguments.concurrency.split(",")])
+    except KeyboardInterrupt:
+        sys.exit(130)
