@@ -1,0 +1,238 @@
+"""Every request goes through the hot path and through Quart, and must be answered the same."""
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+
+import pytest
+import trio
+
+from trio_jobs.config import Settings
+
+from .asgi import JSON, Api, Reply, opened
+
+WAYS = ("hot", "quart")
+UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+OWN_REQUEST_ID = re.compile(r"[0-9a-f]{8}-\d+")
+
+NOOP = b'{"type":"noop","input":{"n":1}}'
+BIG = b'{"type":"noop","input":"' + b"x" * 300_000 + b'"}'
+
+# what, method, path, body, headers, expected status
+CASES: list[tuple[str, str, str, bytes | Sequence[bytes], dict[str, str], int]] = [
+    ("a job", "POST", "/jobs", NOOP, JSON, 201),
+    ("in pieces", "POST", "/jobs", [NOOP[:5], NOOP[5:9], NOOP[9:]], JSON, 201),
+    ("spaces around", "POST", "/jobs", b"  " + NOOP + b"\n", JSON, 201),
+    ("charset named", "POST", "/jobs", NOOP, {"Content-Type": "application/json; charset=utf-8"}, 201),
+    ("json by suffix", "POST", "/jobs", NOOP, {"Content-Type": "application/vnd.x+json"}, 201),
+    ("no input", "POST", "/jobs", b'{"type":"noop"}', JSON, 201),
+    ("input null", "POST", "/jobs", b'{"type":"noop","input":null}', JSON, 201),
+    ("payload as JSON", "POST", "/jobs", b'{"type":"noop","payload":[1,2]}', JSON, 201),
+    ("payload as base64", "POST", "/jobs", b'{"type":"noop","payload":"e30="}', JSON, 201),
+    ("a delay", "POST", "/jobs", b'{"type":"noop","delay":60}', JSON, 201),
+    ("run_at", "POST", "/jobs", b'{"type":"noop","run_at":"2030-01-01T00:00:00+01:00"}', JSON, 201),
+    ("all options", "POST", "/jobs",
+     b'{"type":"noop","queue":"q:1","priority":-5,"timeout":1.5,"max_attempts":1,"tags":["a","b"]}',
+     JSON, 201),
+    ("minimal", "POST", "/jobs", NOOP, JSON | {"Prefer": "return=minimal"}, 201),
+    ("an array", "POST", "/jobs", b"[" + NOOP + b"," + NOOP + b"]", JSON, 201),
+    ("unicode", "POST", "/jobs", '{"type":"noop","input":"žluť 🐎 \\u0000"}'.encode(), JSON, 201),
+    ("request id kept", "POST", "/jobs", NOOP, JSON | {"X-Request-ID": "mine-1"}, 201),
+    ("request id refused", "POST", "/jobs", NOOP, JSON | {"X-Request-ID": "a b"}, 201),
+    ("empty array", "POST", "/jobs", b"[]", JSON, 422),
+    ("one bad in an array", "POST", "/jobs", b"[" + NOOP + b',{"type":"nope"}]', JSON, 422),
+    ("too many", "POST", "/jobs", b"[" + b",".join([b'{"type":"noop"}'] * 1001) + b"]", JSON, 413),
+    ("empty body", "POST", "/jobs", b"", JSON, 400),
+    ("not JSON", "POST", "/jobs", b"{", JSON, 400),
+    ("not UTF-8", "POST", "/jobs", b'{"type":"noop","input":"\xff"}', JSON, 400),
+    ("UTF-16", "POST", "/jobs", NOOP.decode().encode("utf-16"), JSON, 400),
+    ("NaN", "POST", "/jobs", b'{"type":"noop","input":NaN}', JSON, 400),
+    ("deep", "POST", "/jobs", b'{"type":"noop","input":' + b"[" * 100_000, JSON, 400),
+    ("a number", "POST", "/jobs", b"7", JSON, 422),
+    ("no type", "POST", "/jobs", b'{"input":{}}', JSON, 422),
+    ("unknown type", "POST", "/jobs", b'{"type":"send_emial"}', JSON, 422),
+    ("unknown member", "POST", "/jobs", b'{"type":"noop","prioritty":1}', JSON, 422),
+    ("input and payload", "POST", "/jobs", b'{"type":"noop","input":1,"payload":2}', JSON, 422),
+    ("payload not base64", "POST", "/jobs", b'{"type":"noop","payload":"%"}', JSON, 422),
+    ("payload not JSON", "POST", "/jobs", b'{"type":"noop","payload":"aGk="}', JSON, 422),
+    ("input invalid", "POST", "/jobs", b'{"type":"sleep","input":{"seconds":"x"}}', JSON, 422),
+    ("priority 101", "POST", "/jobs", b'{"type":"noop","priority":101}', JSON, 422),
+    ("delay negative", "POST", "/jobs", b'{"type":"noop","delay":-1}', JSON, 422),
+    ("delay huge", "POST", "/jobs", b'{"type":"noop","delay":1e300}', JSON, 422),
+    ("delay and run_at", "POST", "/jobs",
+     b'{"type":"noop","delay":1,"run_at":"2030-01-01T00:00:00Z"}', JSON, 422),
+    ("run_at without offset", "POST", "/jobs",
+     b'{"type":"noop","run_at":"2030-01-01T00:00:00"}', JSON, 422),
+    ("queue name", "POST", "/jobs", b'{"type":"noop","queue":"a b"}', JSON, 422),
+    ("queue name with newline", "POST", "/jobs", b'{"type":"noop","queue":"a\\n"}', JSON, 422),
+    ("many tags", "POST", "/jobs", json.dumps({"type": "noop", "tags": ["t"] * 17}).encode(), JSON, 422),
+    ("payload too large", "POST", "/jobs", BIG, JSON, 413),
+    ("body too large", "POST", "/jobs", b" " * 1_000_001, JSON, 413),
+    ("body too large in pieces", "POST", "/jobs", [b" " * 400_000] * 4, JSON, 413),
+    ("query with JSON", "POST", "/jobs?type=noop", NOOP, JSON, 400),
+    ("form", "POST", "/jobs", NOOP, {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ("no content type", "POST", "/jobs", NOOP, {}, 415),
+    ("an upload", "POST", "/jobs?type=process_file&operation=count", b"a\nb", {}, 201),
+    ("an upload that is none", "POST", "/jobs?type=noop", b"x", {}, 422),
+    ("an upload, wrong operation", "POST", "/jobs?type=process_file&operation=x", b"x", {}, 422),
+    ("parameter twice", "POST", "/jobs?type=noop&type=noop", b"x", {}, 400),
+    ("unknown job", "GET", "/jobs/0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d", b"", {}, 404),
+    ("no UUID", "GET", "/jobs/7", b"", {}, 400),
+    ("no UUID of its length", "GET", "/jobs/" + "x" * 36, b"", {}, 400),
+    ("unknown parameter", "GET", "/jobs/0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d?x=1", b"", {}, 400),
+    ("list", "GET", "/jobs", b"", {}, 200),
+    ("list of nothing", "GET", "/jobs?status=failed&type=noop&limit=1", b"", {}, 200),
+    ("list, wrong status", "GET", "/jobs?status=nope", b"", {}, 422),
+    ("list, wrong limit", "GET", "/jobs?limit=501", b"", {}, 422),
+    ("list, limit no number", "GET", "/jobs?limit=x", b"", {}, 400),
+    ("list, unknown parameter", "GET", "/jobs?statsu=done", b"", {}, 400),
+    ("no such path", "GET", "/nope", b"", {}, 404),
+    ("no such method", "PUT", "/jobs", b"", {}, 405),
+    ("head", "HEAD", "/jobs", b"", {}, 200),
+    ("alive", "GET", "/livez", b"", {}, 200),
+    ("ready", "GET", "/readyz", b"", {}, 200),
+    ("outbox", "GET", "/outbox", b"", {}, 200),
+    ("problem page", "GET", "/problems/invalid", b"", {}, 200),
+    ("no such problem", "GET", "/problems/nope", b"", {}, 404),
+]  # fmt: skip
+
+
+def _comparable(reply: Reply) -> tuple[int, dict[str, str], bytes]:
+    """Without what is drawn anew each time: job ids, and request ids of our own."""
+    headers = dict(reply.headers)
+    body = UUID.sub(b"<id>", reply.body)
+    if OWN_REQUEST_ID.fullmatch(headers["x-request-id"]):
+        body = body.replace(headers["x-request-id"].encode(), b"<request>")
+        headers["x-request-id"] = "<request>"
+    if "location" in headers:
+        headers["location"] = UUID.sub(b"<id>", headers["location"].encode()).decode()
+    # Its digits vary with our own request ids.
+    headers.pop("content-length", None)
+    return reply.status, headers, body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
+async def test_both_ways_answer_the_same(
+    tmp_path, autojump_clock, method, path, body, headers, status
+):
+    replies = []
+    for way in WAYS:
+        async with opened(tmp_path, way) as api:
+            replies.append(await api.ask(method, path, body, headers))
+    hot, quart = replies
+    assert hot.status == status
+    assert _comparable(hot) == _comparable(quart)
+    for reply in replies:
+        assert int(reply.headers["content-length"]) == len(reply.body) or method == "HEAD"
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        if status >= 400:
+            assert reply.headers["content-type"] == "application/problem+json"
+            problem = reply.json
+            assert problem["status"] == status
+            assert problem["type"].startswith("/problems/")
+            assert problem["detail"]
+            assert problem["request_id"] == reply.headers["x-request-id"]
+
+
+@pytest.fixture(params=WAYS)
+async def api(request, tmp_path, autojump_clock):
+    async with opened(tmp_path, request.param, worker=True) as api:
+        yield api
+
+
+async def test_a_job_posted_is_found_again_done_with_its_result(api: Api):
+    posted = await api.post({"type": "sleep", "input": {"seconds": 5}})
+    path = posted.headers["location"]
+    assert (await api.ask("GET", path)).json["status"] in ("pending", "running")
+    await trio.sleep(6)
+    job = (await api.ask("GET", path)).json
+    assert job["status"] == job["state"] == "done"
+    assert job["output"] == {"slept": 5.0}
+    assert json.loads(base64.b64decode(job["result"])) == job["output"]
+    assert job["created_at"] < job["finished_at"]
+    assert job["version"] == 3
+
+
+async def test_the_contract_of_the_first_clients_is_kept(api: Api):
+    body = {"type": "send_email", "payload": {"to": "test@example.com", "subject": "Hello"}}
+    posted = await api.post(body)
+    assert posted.status == 201
+    job = posted.json
+    assert base64.b64decode(job["payload"]) == json.dumps(body["payload"]).encode()
+    assert job["status"] == "pending"
+    assert job["result"] is None
+    assert {"id", "type", "created_at", "updated_at"} <= job.keys()
+    assert job["created_at"].endswith("Z")
+
+
+async def test_an_upload_keeps_its_bytes_and_content_type(api: Api):
+    data = bytes(range(256)) * 10
+    posted = await api.ask(
+        "POST",
+        "/jobs?type=process_file&operation=checksum&queue=media&tags=a,b",
+        data,
+        {"Content-Type": "application/x-thing"},
+    )
+    job = posted.json
+    assert base64.b64decode(job["payload"]) == data
+    assert "input" not in job
+    assert job["params"] == {"operation": "checksum"}
+    assert (job["queue"], job["tags"]) == ("media", ["a", "b"])
+
+
+async def test_pages_do_not_overlap_while_jobs_arrive(api: Api):
+    for number in range(5):
+        await api.post({"type": "noop", "input": number})
+    first = (await api.ask("GET", "/jobs?limit=2")).json
+    await api.post({"type": "noop"})
+    second = (await api.ask("GET", f"/jobs?limit=2&cursor={first['next']}")).json
+    third = (await api.ask("GET", f"/jobs?limit=2&cursor={second['next']}")).json
+    ids = [job["id"] for page in (first, second, third) for job in page["jobs"]]
+    assert len(ids) == len(set(ids)) == 5
+    assert third["next"] is None
+    assert "payload" not in first["jobs"][0]
+
+
+async def test_nothing_of_an_array_is_stored_when_one_job_is_bad(api: Api):
+    reply = await api.post([{"type": "noop"}, {"type": "sleep", "input": {}}])
+    assert reply.status == 422
+    assert reply.json["errors"][0]["pointer"] == "/1/input"
+    assert (await api.ask("GET", "/jobs")).json["jobs"] == []
+
+
+async def test_a_service_that_stops_takes_no_job_but_still_answers(api: Api):
+    posted = await api.post({"type": "noop"})
+    api.service.draining = True
+    refused = await api.post({"type": "noop"})
+    assert refused.status == 503
+    assert refused.headers["retry-after"] == "5"
+    assert (await api.ask("GET", "/readyz")).status == 503
+    assert (await api.ask("GET", posted.headers["location"])).status == 200
+
+
+async def test_a_bug_of_ours_is_a_500_that_tells_nothing(api: Api, monkeypatch, caplog):
+    async def broken(_ids: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(api.service._store, "get", broken)
+    reply = await api.ask("GET", "/jobs/0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d")
+    assert reply.status == 500
+    assert b"secret" not in reply.body
+    assert "secret detail" in caplog.text
+
+
+async def test_the_size_limits_come_from_the_settings(tmp_path, autojump_clock):
+    settings = Settings(max_body=100, max_payload=10, max_upload=50, data_dir=str(tmp_path))
+    for way in WAYS:
+        async with opened(tmp_path, way, settings) as api:
+            reply = await api.post({"type": "noop", "input": "x" * 20})
+            assert reply.json["detail"].count("max_payload") == 1
+            reply = await api.post({"type": "noop", "input": "x" * 200})
+            assert "max_body" in reply.json["detail"]
+            upload = await api.ask("POST", "/jobs?type=process_file&operation=count", b"x" * 51)
+            assert upload.status == 413
