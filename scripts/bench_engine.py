@@ -49,8 +49,9 @@ class Bench:
 
     async def unfinished(self) -> int:
         counts = await self.store.counts()
-        states = [queue for queue in counts.values()]
-        return sum(n for queue in states for state, n in queue.items() if state != State.DONE)
+        return sum(
+            n for queue in counts.values() for state, n in queue.items() if state != State.DONE
+        )
 
 
 @asynccontextmanager

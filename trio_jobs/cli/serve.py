@@ -32,10 +32,9 @@ def serve(**flags: Any) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    registry = Registry(handlers(settings))
-    runtime = Runtime(settings, registry, on_ready=partial(_greet, settings))
     try:
-        trio.run(runtime.run)
+        registry = Registry(handlers(settings))
+        trio.run(Runtime(settings, registry, on_ready=partial(_greet, settings)).run)
     except BaseException as error:
         found = reasons(error)
         if not found:

@@ -1,0 +1,174 @@
+"""The command line as its users run it."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from trio_jobs.cli.exits import Exit
+
+from ..processes import ENVIRONMENT, running
+
+COMMAND = (sys.executable, "-m", "trio_jobs")
+
+
+def run(directory, *arguments, stdin="", **environment):
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=directory,
+        env=ENVIRONMENT | environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@pytest.fixture
+def ask(service, tmp_path):
+    def ask(*arguments, stdin=""):
+        return run(tmp_path, *arguments, stdin=stdin, TRIO_JOBS_SERVER=service.url)
+
+    return ask
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys; from trio_jobs.cli import main; main(['--help'], standalone_mode=False); "
+        "heavy = {'quart', 'httpx', 'hypercorn', 'trio', 'apsw'} & set(sys.modules); "
+        "print(heavy, file=sys.stderr); sys.exit(bool(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in ("serve", "enqueue", "show", "ls", "migrate", "config"):
+        assert command in done.stdout
+    assert run(tmp_path, "serve", "--help").returncode == 0
+
+
+def test_enqueue_prints_the_job_and_show_finds_it(ask):
+    done = ask("enqueue", "sleep", "seconds:=0.01", "--queue", "q", "--tag", "a", "--tag", "b")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["queue"], job["tags"], job["input"]) == ("q", ["a", "b"], {"seconds": 0.01})
+    shown = json.loads(ask("show", job["id"]).stdout)
+    assert shown["id"] == job["id"]
+    assert ask("show", job["id"], "-o", "id").stdout.strip() == job["id"]
+
+
+def test_enqueue_can_wait_for_the_end(ask):
+    done = ask("enqueue", "sleep", "seconds:=0.05", "--wait")
+    assert json.loads(done.stdout)["status"] == "done"
+
+
+def test_a_failed_job_is_exit_6_and_one_that_takes_too_long_exit_7(ask):
+    failed = ask("enqueue", "webhook", "url=http://127.0.0.1:1/", "--wait")
+    assert failed.returncode == Exit.JOB_FAILED
+    assert json.loads(failed.stdout)["status"] == "failed"
+    slow = ask("enqueue", "sleep", "seconds:=60", "--wait-for", "0.2s")
+    assert slow.returncode == Exit.TIMED_OUT
+    assert "still" in slow.stderr
+
+
+def test_input_may_come_from_standard_input_or_a_file(ask, tmp_path):
+    done = ask("enqueue", "noop", "-", stdin='{"a": [1]}')
+    assert json.loads(done.stdout)["input"] == {"a": [1]}
+    (tmp_path / "words.txt").write_text("one two")
+    done = ask("enqueue", "process_file", "@words.txt", "operation=count", "--wait")
+    assert json.loads(done.stdout)["output"]["words"] == 2
+
+
+def test_ls_filters_and_is_a_table_when_asked(ask):
+    id_ = json.loads(ask("enqueue", "noop", "--delay", "1h").stdout)["id"]
+    rows = [json.loads(line) for line in ask("ls", "--status", "pending").stdout.splitlines()]
+    assert id_ in [row["id"] for row in rows]
+    table = ask("ls", "--status", "pending", "-o", "table").stdout
+    assert table.startswith("id ")
+    assert id_ in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("show", "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d"), Exit.NOT_FOUND, "There is no job"),
+        (("show", "7"), Exit.REFUSED, "UUID"),
+        (("enqueue", "nope"), Exit.REFUSED, "Known types"),
+        (("enqueue", "sleep", "seconds=x"), Exit.REFUSED, "/input/seconds"),
+        (("enqueue", "noop", "x"), Exit.USAGE, "KEY=VALUE"),
+        (("enqueue", "noop", "x:={"), Exit.USAGE, "not JSON"),
+        (("enqueue", "noop", "@missing"), Exit.USAGE, "No such file"),
+        (("enqueue", "noop", "--delay", "soon"), Exit.USAGE, "not a duration"),
+        (("ls", "--limit", "0"), Exit.USAGE, "0"),
+        (("nope",), Exit.USAGE, "nope"),
+    ],
+)
+def test_what_cannot_be_done_has_its_exit_code_and_a_sentence(ask, arguments, code, said):
+    done = ask(*arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_service_that_is_not_there_is_exit_3(tmp_path):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        done = run(tmp_path, "ls", "--server", url)
+    assert done.returncode == Exit.UNREACHABLE
+    assert "trio-jobs serve" in done.stderr
+
+
+def test_migrate_makes_a_database_and_is_harmless_twice(tmp_path):
+    for _ in range(2):
+        done = run(tmp_path, "migrate", "--database", "sqlite:///sub/jobs.db")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sub" / "jobs.db").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "garbage.db").write_bytes(b"garbage" * 1000)
+    refused = run(tmp_path, "migrate", "--database", "sqlite:///garbage.db")
+    assert refused.returncode == Exit.ERROR
+    assert "Traceback" not in refused.stderr
+
+
+def test_config_says_where_each_value_comes_from_and_no_secret(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2\n")
+    done = run(
+        tmp_path,
+        "config",
+        "--threads",
+        "3",
+        TRIO_JOBS_LEASE="60",
+        TRIO_JOBS_SMTP_PASSWORD_FILE=str(secret),
+    )
+    lines = done.stdout.splitlines()
+    assert "threads = 3  # --threads" in lines
+    assert "lease = 60.0  # TRIO_JOBS_LEASE" in lines
+    assert "smtp_password = ********  # TRIO_JOBS_SMTP_PASSWORD_FILE" in lines
+    assert "hunter2" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        ((), {"TRIO_JOBS_THREDS": "1"}, "did you mean TRIO_JOBS_THREADS"),
+        ((), {"TRIO_JOBS_THREADS": "many"}, "not a number"),
+        (("--durability", "maybe"), {}, "full, relaxed"),
+        (("--concurrency", "0"), {}, "1 or more"),
+        (("--bind", "0.0.0.0:8080"), {}, "only addresses of this machine"),
+        (("--database", "mysql://x"), {}, "sqlite:///"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(tmp_path, arguments, environment, said):
+    done = run(tmp_path, "serve", *arguments, **environment)
+    assert done.returncode in (Exit.ERROR, Exit.USAGE)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
