@@ -26,5 +26,8 @@ class Backoff:
     def seconds(self, attempt: int, uniform: float | None = None) -> float:
         """`uniform` in [0, 1) replaces the dice, for tests."""
         dice = random.random() if uniform is None else uniform  # noqa: S311 - jitter, no secret
-        wait = min(self.base + float(attempt**self.power), self.cap)
+        try:
+            wait = min(self.base + float(attempt**self.power), self.cap)
+        except OverflowError:  # a steep curve, many attempts: certainly more than the cap
+            wait = self.cap
         return min(wait * (1 + self.jitter * (2 * dice - 1)), self.cap)

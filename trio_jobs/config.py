@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any, get_args
 
@@ -107,10 +108,14 @@ class Settings:
             value, choices = getattr(self, spec.name), spec.metadata.get("choices")
             if choices and value not in choices:
                 raise ConfigError(f"{spec.name}: {value!r} is not one of {', '.join(choices)}")
-            if type(value) in (int, float) and value < 0:
-                raise ConfigError(f"{spec.name}: {value} is negative")
-        if self.concurrency < 1 or self.threads < 1:
-            raise ConfigError("concurrency and threads must be 1 or more")
+            if type(value) in (int, float) and not 0 <= value < inf:
+                raise ConfigError(f"{spec.name}: {value} is not a number from 0 up")
+        for name in ("concurrency", "threads", "max_attempts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more")
+        for name in ("job_timeout", "poll_interval"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be more than 0 seconds")
         if self.lease < 3:
             raise ConfigError("lease must be 3 seconds or more: workers renew it three times")
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -150,8 +155,8 @@ class Settings:
 
 def _read_secret(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text().rstrip("\n")
-    except OSError as error:
+        return Path(path).read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{variable}: {error}") from None
 
 

@@ -7,13 +7,16 @@ without a word is the scope's own deadline, and that is the timeout.
 
 import traceback
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import msgspec
 import trio
 
-from .errors import Fail, Retry
+from .errors import Fail, Retry, Steering
 from .job import Error, Failed, Outcome, Reason, Stopped, Succeeded
 
+MAX_RETRY_AFTER = 10 * 365 * 86_400.0
+MAX_NAME = 200
 MAX_MESSAGE = 4_000
 MAX_TRACEBACK = 64_000
 _encoder = msgspec.json.Encoder()
@@ -78,37 +81,52 @@ async def execute(
     `max_result` is the largest result in bytes.
     """
     error: BaseException | None = None
-    with attempt.scope:
-        try:
-            result = await work()
-        except trio.Cancelled:
-            raise
-        except BaseExceptionGroup as group:
-            # A nursery in the handler may bring both: the cancellation, which belongs to the
-            # scope, and a real error from a sibling, which belongs to the user.
-            cancelled, error = group.split(trio.Cancelled)
-            if cancelled is not None:
-                raise cancelled from None
-        except BaseException as caught:  # SystemExit and the like end an attempt, not the worker
-            error = caught
-        else:
-            return _succeeded(result, max_result)
+    try:
+        with attempt.scope:
+            try:
+                result = await work()
+            except BaseException as caught:  # SystemExit and the like end an attempt, no more
+                cancelled, error = _split(caught)
+                if cancelled is not None:
+                    raise cancelled from None
+            else:
+                return _succeeded(result, max_result)
+    except Exception as misnested:  # the handler left a scope or a nursery open
+        return failed(misnested)
     if attempt.scope.cancelled_caught:
         return Stopped(attempt.reason, None if error is None else describe(error))
     assert error is not None  # noqa: S101 - the only way left
+    if attempt.scope.cancel_called and not isinstance(error, Steering):
+        # It answered its cancellation with an exception of its own. Why it ended is on record.
+        return Stopped(attempt.reason, describe(error))
     return failed(error)
+
+
+def _split(caught: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What belongs to a cancel scope, and what belongs to the user.
+
+    A nursery in the handler may bring both: the cancellation and a real error from a sibling. A
+    Cancelled that comes while nothing is cancelled (kept from earlier) is an error like another.
+    """
+    if trio.current_effective_deadline() != -inf:
+        return None, caught
+    if isinstance(caught, BaseExceptionGroup):
+        return caught.split(trio.Cancelled)
+    return (caught, None) if isinstance(caught, trio.Cancelled) else (None, caught)
 
 
 def _succeeded(result: object, max_result: int) -> Outcome:
     if result is None:
         return Succeeded()
-    if isinstance(result, (bytes, bytearray, memoryview)):
-        outcome = Succeeded(bytes(result), "application/octet-stream")
-    else:
-        try:
-            outcome = Succeeded(_encoder.encode(result))
-        except Exception as error:
-            return Failed(describe(error), permanent=True)
+    try:
+        if isinstance(result, (bytes, bytearray, memoryview)):
+            outcome = Succeeded(bytes(result), "application/octet-stream")
+        else:
+            encoded = _encoder.encode(result)
+            encoded.decode()  # msgspec.Raw is passed through, whatever it holds
+            outcome = Succeeded(encoded)
+    except Exception as error:
+        return Failed(describe(error), permanent=True)
     if len(outcome.result or b"") > max_result:
         size = len(outcome.result or b"")
         message = f"the result has {size:,} bytes; the limit (max_result) is {max_result:,}"
@@ -121,22 +139,31 @@ def failed(error: BaseException) -> Failed:
     if isinstance(error, Fail):
         return Failed(describe(error), permanent=True)
     if isinstance(error, Retry):
-        return Failed(describe(error), retry_after=error.after)
+        return Failed(describe(error), retry_after=_seconds(error.after))
     return Failed(describe(error))
+
+
+def _seconds(after: object) -> float | None:
+    """A handler's wish for its next attempt; None when it makes no sense (backoff decides then)."""
+    if not isinstance(after, (int, float)) or after != after:
+        return None
+    return float(min(max(after, 0), MAX_RETRY_AFTER))
 
 
 def describe(error: BaseException) -> Error:
     """An exception as text, whatever it does when asked for it; long texts lose their middle."""
     try:
         message = str(error)
-    except Exception:
+    except BaseException:  # it is the user's code that runs here
         message = "(its message cannot be printed)"
     try:
         trace = "".join(traceback.format_exception(error))
-    except Exception:
+    except BaseException:
         trace = ""
     return Error(
-        type(error).__qualname__, _shortened(message, MAX_MESSAGE), _shortened(trace, MAX_TRACEBACK)
+        _shortened(type(error).__qualname__, MAX_NAME),
+        _shortened(message, MAX_MESSAGE),
+        _shortened(trace, MAX_TRACEBACK),
     )
 
 

@@ -46,6 +46,8 @@ class Maintenance:
             log.warning("%d jobs whose worker died are queued again", rescued.requeued)
         if rescued.quarantined:
             log.error("%d jobs have crashed their worker too often: poison", rescued.quarantined)
+        if sum(rescued) == SLICE:
+            return 0.0  # there may be more
         return self._settings.lease / 6
 
     async def _for_ever(self, duty: Callable[[], Awaitable[float]]) -> None:

@@ -100,12 +100,15 @@ class Handler:
             raise invalid_input(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"the payload is not valid JSON: {error}") from None
+        except RecursionError:
+            raise InvalidInput("the payload is nested too deeply") from None
 
 
 def invalid_input(error: msgspec.ValidationError) -> InvalidInput:
     """msgspec says "Expected `int`, got `str` - at `$.a[0].b`"; a pointer says `/a/0/b`."""
     detail, _, path = str(error).partition(" - at `$")
-    pointer = path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+    path, _, _ = path.rstrip("`").partition("[...]")  # some key of an object, it does not say which
+    pointer = path.replace("[", ".").replace("]", "").replace(".", "/")
     return InvalidInput(detail, pointer)
 
 

@@ -34,9 +34,14 @@ create table jobs (
   check (attempt >= 0 and max_attempts >= 1 and crashes >= 0)
 ) strict;
 
--- Claiming reads the front of this index and nothing else; `type` is last so that a worker that
--- serves only some types skips the others without visiting their rows.
-create index jobs_claim on jobs (queue, priority desc, run_at, seq, type) where state = 'queued';
+-- Claiming reads the front of this index and nothing else; `type` and `crashes` are last so that a
+-- worker that serves only some types skips the others without visiting their rows.
+create index jobs_claim on jobs (queue, priority desc, run_at, seq, type, crashes)
+  where state = 'queued' and crashes < 2;
+-- Jobs that have crashed their worker twice wait apart: they run one at a time, so that the third
+-- crash tells the culprit from those that happened to run beside it.
+create index jobs_last_chance on jobs (priority desc, run_at, seq, type, crashes)
+  where state = 'queued' and crashes >= 2;
 create index jobs_due on jobs (run_at) where state = 'scheduled';
 create index jobs_running on jobs (seq) where state = 'running';
 create index jobs_type on jobs (type, seq);

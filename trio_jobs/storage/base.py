@@ -66,11 +66,19 @@ class Store(Protocol):
         """How many jobs are in each queue and state; cheap at any size."""
 
     async def claim(
-        self, worker: str, types: Sequence[str], limit: int, now: float, expires_at: float
+        self,
+        worker: str,
+        types: Sequence[str],
+        limit: int,
+        now: float,
+        expires_at: float,
+        last_chance: bool = True,
     ) -> list[Claimed]:
         """At most `limit` queued jobs of these types, now running under fresh lease tokens.
 
-        Order: priority (higher first), then run_at, then age.
+        Order: priority (higher first), then run_at, then age. With `last_chance`, one of them may
+        be a job that one more crash will quarantine; a worker runs one of those at a time, so
+        that the last crash tells the culprit from those that ran beside it.
         """
 
     async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:

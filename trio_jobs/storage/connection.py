@@ -33,7 +33,7 @@ def open_writer(path: Path, *, durable: bool) -> apsw.Connection:
         _check_owner(db, path)
         if db.pragma("page_count") == 0:
             db.pragma("auto_vacuum", "incremental")  # only possible before the first table
-        if db.pragma("journal_mode", "wal") != "wal":
+        if _switch_to_wal(db) != "wal":
             raise StoreError(f"{path}: this file system cannot hold a WAL database")
         db.pragma("synchronous", "full" if durable else "normal")
         if durable and db.pragma("synchronous") != 2:
@@ -119,6 +119,19 @@ def _connect(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     db.set_busy_timeout(int(BUSY_TIMEOUT * 1000))
     return db
+
+
+def _switch_to_wal(db: apsw.Connection) -> str:
+    """The journal mode then. SQLite's busy timeout does not cover this: another process that starts
+    at the same moment would make us fail."""
+    stop = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return str(db.pragma("journal_mode", "wal"))
+        except apsw.BusyError:
+            if time.monotonic() > stop:
+                raise
+            time.sleep(0.01)
 
 
 def _check_owner(db: apsw.Connection, path: Path) -> None:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..job import State, Verdict
+from ..errors import InvalidInput
+from ..job import CRASHES_ALLOWED, State, Verdict
 
 
 class Body(NamedTuple):
-    """A payload or a result: `text` when it is JSON (or other UTF-8 text), else `raw`."""
+    """A payload or a result: `text` when it is JSON, else `raw_hex`."""
 
     text: str | None
     raw_hex: str | None
@@ -20,7 +21,10 @@ class Body(NamedTuple):
     @classmethod
     def of(cls, data: bytes, content_type: str) -> "Body":
         if is_json(content_type):
-            return cls(data.decode(), None)
+            try:
+                return cls(data.decode(), None)
+            except UnicodeDecodeError:  # a member that no handler looks at may hide it from them
+                raise InvalidInput("JSON must be valid UTF-8") from None
         return cls(None, data.hex())
 
 
@@ -125,6 +129,7 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     queue: str
     attempt: int
     max_attempts: int
+    crashes: int
     timeout: float | None
     lease_token: int
     started_at: float
@@ -132,6 +137,11 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     payload_hex: str | None
     content_type: str
     params: dict[str, str] | None
+
+    @property
+    def on_last_chance(self) -> bool:
+        """One more crash and it is quarantined."""
+        return self.crashes >= CRASHES_ALLOWED - 1
 
     @property
     def lease(self) -> "Lease":

@@ -62,6 +62,8 @@ class SqliteStore:
         self._run_sync = run_sync or in_threads(3)
         self._writes = Batcher[Write](self._commit, patient=lambda write: write.patient)
         self._reads = Batcher[Sequence[str]](self._fetch)
+        self._reading = trio.Lock()  # a connection serves one thread at a time
+        self._readable = False
         self.doorbell = Doorbell()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -71,6 +73,7 @@ class SqliteStore:
         when it fails in service.
         """
         await self._run_sync(self._open)
+        self._readable = True
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._writes.run)
@@ -78,7 +81,9 @@ class SqliteStore:
                 task_status.started()
         finally:
             with trio.CancelScope(shield=True):
-                await self._run_sync(self._close)
+                async with self._reading:
+                    self._readable = False
+                    await self._run_sync(self._close)
 
     def close(self) -> None:
         self._writes.close()
@@ -97,11 +102,23 @@ class SqliteStore:
         await self._writes(Enqueue(jobs))
 
     async def claim(
-        self, worker: str, types: Sequence[str], limit: int, now: float, expires_at: float
+        self,
+        worker: str,
+        types: Sequence[str],
+        limit: int,
+        now: float,
+        expires_at: float,
+        last_chance: bool = True,
     ) -> list[Claimed]:
-        return cast(
-            "list[Claimed]", await self._writes(Claim(worker, types, limit, now, expires_at))
-        )
+        while True:
+            try:
+                claim = Claim(worker, types, limit, now, expires_at, last_chance)
+                return cast("list[Claimed]", await self._writes(claim))
+            except apsw.TooBigError:
+                # Their payloads together exceed what SQLite puts into one answer (10^9 bytes).
+                if limit == 1:
+                    raise
+                limit //= 2
 
     async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
         return cast("set[str]", await self._writes(Extend(leases, expires_at)))
@@ -110,7 +127,7 @@ class SqliteStore:
         return cast("set[str]", await self._writes(Settle(settlements, now)))
 
     async def promote(self, now: float, limit: int) -> Promoted:
-        next_due = await self._run_sync(self._read_value, "next_due")
+        next_due = await self._read("next_due")
         if next_due is None or next_due > now:
             return Promoted(0, next_due)
         promoted = cast(Promoted, await self._writes(Promote(now, limit)))
@@ -118,8 +135,7 @@ class SqliteStore:
         return promoted
 
     async def rescue(self, now: float, limit: int) -> Rescued:
-        living = await self._run_sync(self._presence.living)
-        rescued = cast(Rescued, await self._writes(Rescue(now, sorted(living), limit)))
+        rescued = cast(Rescued, await self._writes(Rescue(now, self._presence.living, limit)))
         if rescued.requeued:
             self.doorbell.ring()
         return rescued
@@ -141,14 +157,14 @@ class SqliteStore:
             limit,
         )
         if type is None:
-            text = await self._run_sync(self._read_value, "list_jobs", args)
+            text = await self._read("list_jobs", *args)
         else:
-            text = await self._run_sync(self._read_value, "list_jobs_of_type", (*args, type))
+            text = await self._read("list_jobs_of_type", *args, type)
         rows = msgspec.json.decode(text, type=list[tuple[int, Job]])
         return Page([job for _, job in rows], rows[-1][0] if len(rows) == limit else None)
 
     async def counts(self) -> Counts:
-        text = await self._run_sync(self._read_value, "counts")
+        text = await self._read("counts")
         counts: Counts = {}
         for queue, state, n in msgspec.json.decode(text, type=list[tuple[str, State, int]]):
             counts.setdefault(queue, {})[state] = n
@@ -156,6 +172,12 @@ class SqliteStore:
 
     def pulse(self) -> Pulse:
         return SqlitePulse(open_pulse(self._path))
+
+    async def _read(self, query: str, *args: Any) -> Any:
+        async with self._reading:
+            if not self._readable:
+                raise Unavailable("the store is closed")
+            return await self._run_sync(self._read_value, query, args)
 
     # ── in threads ────────────────────────────────────────────────────────────────────────────
 
@@ -176,7 +198,7 @@ class SqliteStore:
         self._writer.close()  # the last connection checkpoints and removes the WAL
         self._presence.leave()
 
-    def _read_value(self, query: str, args: tuple[Any, ...] = ()) -> Any:
+    def _read_value(self, query: str, args: tuple[Any, ...]) -> Any:
         with translated():
             return self._reader.execute(_SQL[query], args).get
 
@@ -214,14 +236,21 @@ class SqliteStore:
                 call.outcome = outcome.Value(answer)
 
     async def _fetch(self, calls: Sequence[Call[Sequence[str]]]) -> None:
+        """One query for all; if it fails on one of them, one for each."""
         ids = list({id_ for call in calls for id_ in call.request})
         try:
             jobs = {job.id: job for job in await self._run_sync(self._read_jobs, ids)}
         except StoreBroken:
             raise
-        except Exception as error:
+        except Unavailable as error:
             for call in calls:
                 call.outcome = outcome.Error(error)
+        except Exception as error:
+            if len(calls) == 1:
+                calls[0].outcome = outcome.Error(error)
+                return
+            for call in calls:
+                await self._fetch([call])
         else:
             for call in calls:
                 call.outcome = outcome.Value(

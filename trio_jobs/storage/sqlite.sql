@@ -31,9 +31,9 @@ limit 1
 insert into schema_version (version, name, breaking) values (?, ?, ?) on conflict do nothing
 
 -- name: schema_foreign
--- Tables, but not ours: a database of another program.
+-- Tables, but not ours: a database of another program (which may have a schema_version, too).
 select exists (select 1 from sqlite_schema where type = 'table')
-  and not exists (select 1 from sqlite_schema where name = 'schema_version')
+  and not exists (select 1 from pragma_table_info('schema_version') where name = 'breaking')
 
 -- name: create_moved
 create temp table if not exists moved (
@@ -96,6 +96,21 @@ where true
 group by 1, 2
 on conflict (queue, state) do update set n = n + excluded.n
 
+-- name: claim_queues
+-- Those that hold queued jobs.
+select json_group_array(queue) from counts where state = 'queued' and n > 0
+
+-- name: claim_pick_from_one
+-- 1: types as an array; 2: how many; 3: the queue
+-- What claim_pick says, for the usual case of one queue: 42 µs against 79 for a lone job.
+insert into temp.moved (seq, queue, was, state, token)
+select seq, queue, 'queued', 'running', random() & 9223372036854775807
+from jobs
+where queue = ?3 and state = 'queued' and crashes < 2
+  and type in (select value from json_each(?1))
+order by priority desc, run_at, seq
+limit ?2
+
 -- name: claim_pick
 -- 1: types as an array; 2: how many
 -- Per queue, the index alone finds its first ?2; then the best of all queues are taken. The unary
@@ -108,7 +123,7 @@ from counts as q cross join jobs as j
 where q.state = 'queued' and q.n > 0
   and j.seq in (
     select k.seq from jobs as k
-    where k.queue = q.queue and k.state = 'queued'
+    where k.queue = q.queue and k.state = 'queued' and k.crashes < 2
       and k.type in (select value from json_each(?1))
     order by k.priority desc, k.run_at, k.seq
     limit ?2
@@ -116,6 +131,15 @@ where q.state = 'queued' and q.n > 0
   and +j.queue = q.queue
 order by j.priority desc, j.run_at, j.seq
 limit ?2
+
+-- name: claim_pick_last_chance
+-- 1: types as an array. At most one.
+insert into temp.moved (seq, queue, was, state, token)
+select seq, queue, 'queued', 'running', random() & 9223372036854775807
+from jobs indexed by jobs_last_chance
+where state = 'queued' and crashes >= 2 and type in (select value from json_each(?1))
+order by priority desc, run_at, seq
+limit 1
 
 -- name: claim_jobs
 -- 1: worker; 2: now; 3: when the lease runs out
@@ -128,7 +152,8 @@ where jobs.seq = +m.seq
 -- name: claim_answer
 select json_group_array(
   json_array(
-    j.id, j.type, j.queue, j.attempt, j.max_attempts, j.timeout, j.lease_token, j.started_at,
+    j.id, j.type, j.queue, j.attempt, j.max_attempts, j.crashes, j.timeout, j.lease_token,
+    j.started_at,
     iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
     p.content_type, json(p.params)
   )
@@ -150,8 +175,8 @@ where j.lease_token = e.value ->> 1 and j.state = 'running'
 on conflict do nothing
 
 -- name: settle_attempts
--- 1: now
-insert into attempts (seq, finished_at, started_at, attempt, worker, outcome,
+-- 1: now. Or replace: a crash gives its attempt's number back, and a clock may stand still.
+insert or replace into attempts (seq, finished_at, started_at, attempt, worker, outcome,
                       error_type, error_message, error_traceback)
 select j.seq, ?1, j.started_at, j.attempt, j.worker, coalesce(m.reason, m.state),
        m.error_type, m.error_message, m.error_traceback
@@ -210,9 +235,11 @@ where jobs.seq = +m.seq
 -- 1: now; 2: the living processes of this machine, as an array; 3: crashes allowed; 4: how many
 -- The job row alone decides; there is no table of workers to fall out of step with.
 -- jobs_running holds only what is running, so the scan is short.
-insert into temp.moved (seq, queue, was, state, refund, crashed, reason)
+insert into temp.moved (seq, queue, was, state, refund, crashed, reason,
+                        error_type, error_message, error_traceback)
 select seq, queue, 'running', iif(crashes + 1 >= ?3, 'failed', 'queued'), 1, 1,
-       iif(crashes + 1 >= ?3, 'poison', 'lease_lost')
+       iif(crashes + 1 >= ?3, 'poison', 'lease_lost'),
+       'Crashed', printf('its worker fell silent while it ran (%d of %d times)', crashes + 1, ?3), ''
 from jobs indexed by jobs_running
 where state = 'running'
   and (
@@ -228,10 +255,10 @@ select j.seq, j.id, json_array(
   j.id, j.type, j.queue, j.priority, j.state, j.reason, j.attempt, j.max_attempts, j.timeout,
   json(coalesce(j.tags, '[]')), j.version, j.created_at, j.updated_at, j.run_at, j.started_at,
   j.finished_at,
-  (
+  json((
     select json_array(a.error_type, a.error_message, a.error_traceback)
     from attempts as a where a.seq = j.seq order by a.finished_at desc, a.attempt desc limit 1
-  )
+  ))
 ) as document
 from jobs as j
 
@@ -242,10 +269,10 @@ select j.seq, j.id, json_array(
   j.id, j.type, j.queue, j.priority, j.state, j.reason, j.attempt, j.max_attempts, j.timeout,
   json(coalesce(j.tags, '[]')), j.version, j.created_at, j.updated_at, j.run_at, j.started_at,
   j.finished_at,
-  (
+  json((
     select json_array(a.error_type, a.error_message, a.error_traceback)
     from attempts as a where a.seq = j.seq order by a.finished_at desc, a.attempt desc limit 1
-  ),
+  )),
   iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
   p.content_type, json(p.params),
   iif(typeof(r.body) = 'text', r.body, null), iif(typeof(r.body) = 'blob', hex(r.body), null),

@@ -4,7 +4,7 @@
 number, it runs a handful of statements, none of them once per row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar
@@ -81,6 +81,9 @@ class Settle(Write):
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
         rows = list(chain.from_iterable(write.settlements for write in writes))
+        if len(writes) > 1 and len({row.id for row in rows}) < len(rows):
+            # Two verdicts on one job: at most one can be right, and both callers must know which.
+            return [answer for write in writes for answer in Settle.apply(db, [write])]
         now = max(write.now for write in writes)
         db.execute(_SQL["settle_pick"], (_json(rows),))
         if any(row.error_type is not None for row in rows):
@@ -94,8 +97,10 @@ class Settle(Write):
 
 @dataclass(frozen=True, slots=True)
 class Rescue(Write):
+    """`living` is asked inside the transaction: whoever has claimed a job by then is seen alive."""
+
     now: float
-    living: Sequence[str]
+    living: Callable[[], set[str]]
     limit: int
     order = 1
 
@@ -105,7 +110,9 @@ class Rescue(Write):
 
 
 def _rescue(db: apsw.Connection, write: Rescue) -> Rescued:
-    db.execute(_SQL["rescue_pick"], (write.now, _json(write.living), CRASHES_ALLOWED, write.limit))
+    living = _json(sorted(write.living()))
+    db.execute(_SQL["rescue_pick"], (write.now, living, CRASHES_ALLOWED, write.limit))
+    db.execute(_SQL["settle_attempts"], (write.now,))
     db.execute(_SQL["settle_jobs"], (write.now,))
     moved = msgspec.json.decode(_finish(db, "moved_summary"), type=dict[str, int])
     return Rescued(moved.get("queued", 0), moved.get("failed", 0))
@@ -151,6 +158,7 @@ class Claim(Write):
     limit: int
     now: float
     expires_at: float
+    last_chance: bool
     order = 4
 
     @staticmethod
@@ -159,8 +167,22 @@ class Claim(Write):
 
 
 def _claim(db: apsw.Connection, write: Claim) -> list[Claimed]:
-    db.execute(_SQL["claim_pick"], (_json(write.types), write.limit))
-    if not db.changes():
+    queues = msgspec.json.decode(db.execute(_SQL["claim_queues"]).get, type=list[str])
+    if not queues:
+        return []
+    types = _json(write.types)
+    picked = 0
+    if write.last_chance:
+        db.execute(_SQL["claim_pick_last_chance"], (types,))
+        picked = db.changes()
+    left = write.limit - picked
+    if left and len(queues) == 1:
+        db.execute(_SQL["claim_pick_from_one"], (types, left, queues[0]))
+        picked += db.changes()
+    elif left:
+        db.execute(_SQL["claim_pick"], (types, left))
+        picked += db.changes()
+    if not picked:
         return []
     db.execute(_SQL["claim_jobs"], (write.worker, write.now, write.expires_at))
     return msgspec.json.decode(_finish(db, "claim_answer"), type=list[Claimed])

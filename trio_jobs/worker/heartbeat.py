@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing, suppress
 
 import trio
 
@@ -46,17 +47,24 @@ class Heartbeat:
         self._now = now
         self._on_lost = on_lost
         self._stop = threading.Event()
+        self._ended = trio.Event()
+        self._error: BaseException | None = None
         self._ticked = time.monotonic()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Beats until cancelled; the thread has ended when this returns."""
+        """Beats until cancelled; the thread has ended when this returns.
+
+        Raises what the thread failed with: nobody may work on without a heartbeat.
+        """
         self._loop = trio.lowlevel.current_trio_token()
         self._loop_thread = threading.get_ident()
-        thread = threading.Thread(target=self._beat_and_watch, name="heartbeat", daemon=True)
+        thread = threading.Thread(target=self._thread, name="heartbeat", daemon=True)
         thread.start()
         task_status.started()
         try:
-            await trio.sleep_forever()
+            await self._ended.wait()
+            if self._error is not None:
+                raise self._error
         finally:
             self._stop.set()
             with trio.CancelScope(shield=True):
@@ -64,28 +72,34 @@ class Heartbeat:
 
     # ── in the thread ─────────────────────────────────────────────────────────────────────────
 
-    def _beat_and_watch(self) -> None:
-        pulse = self._store.pulse()
+    def _thread(self) -> None:
         try:
-            next_beat = looked = time.monotonic()
-            reported = False
-            while not self._stop.wait(LOOK):
-                now = time.monotonic()
-                if now >= next_beat:
-                    next_beat = now + (self._lease / 3 if self._beat(pulse) else LOOK)
-                # If this thread came late itself, the whole process was stopped: nobody's fault.
-                if now - self._ticked > BLOCKED and now - looked < 2 * LOOK:
-                    if not reported:
-                        self._report(now - self._ticked)
-                    reported = True
-                else:
-                    reported = False
-                looked = now
-                self._loop.run_sync_soon(self._tick, idempotent=True)
+            pulse = self._store.pulse()
+            with closing(pulse):
+                self._beat_and_watch(pulse)
         except trio.RunFinishedError:
-            pass
-        finally:
-            pulse.close()
+            return
+        except BaseException as error:
+            self._error = error
+        with suppress(trio.RunFinishedError):
+            self._loop.run_sync_soon(self._ended.set)
+
+    def _beat_and_watch(self, pulse: Pulse) -> None:
+        next_beat = looked = time.monotonic()
+        reported = False
+        while not self._stop.wait(LOOK):
+            now = time.monotonic()
+            if now >= next_beat:
+                next_beat = now + (self._lease / 3 if self._beat(pulse) else LOOK)
+            # If this thread came late itself, the whole process was stopped: nobody's fault.
+            if now - self._ticked > BLOCKED and now - looked < 2 * LOOK:
+                if not reported:
+                    self._report(now - self._ticked)
+                reported = True
+            else:
+                reported = False
+            looked = now
+            self._loop.run_sync_soon(self._tick, idempotent=True)
 
     def _beat(self, pulse: Pulse) -> bool:
         leases = self._leases.copy()

@@ -50,12 +50,15 @@ class Worker:
         self._heartbeat = heartbeat
         self._threads = trio.CapacityLimiter(settings.threads)
         self._unlimited = trio.CapacityLimiter(float("inf"))
-        self._running: dict[str, tuple[Claimed, Attempt]] = {}
+        # By lease token: a job that was taken from us may be back before its old attempt has ended.
+        self._running: dict[int, tuple[Claimed, Attempt]] = {}
         self._leases: dict[str, Lease] = {}
         self._finished: list[Settlement] = []
         self._settle_bell = Doorbell()
         self._hungry = True  # the queue may hold more than the last claim brought
         self._quiet = False
+        self._stopping: Reason | None = None  # meets what a claim brings after stop_all
+        self._last_chance: int | None = None  # the lease token of the one such job
         self._slots = 0
         self.stuck = 0
         self.drained = trio.Event()
@@ -73,7 +76,9 @@ class Worker:
         self._store.doorbell.ring()
 
     def stop_all(self, reason: Reason) -> None:
-        """Cancels every attempt under way, for `reason`."""
+        """Cancels every attempt under way, for `reason`; when quiet, also any that still starts."""
+        if self._quiet:
+            self._stopping = reason
         for _, attempt in list(self._running.values()):
             attempt.stop(reason)
 
@@ -115,7 +120,11 @@ class Worker:
                 idle = self._send.statistics().tasks_waiting_receive
                 if self._hungry and idle:
                     for job in await self._claim(idle):
+                        if job.id in self._leases:
+                            self._lease_lost(self._leases[job.id])
                         self._leases[job.id] = job.lease
+                        if job.on_last_chance:
+                            self._last_chance = job.lease_token
                         self._send.send_nowait(job)
                 else:
                     await self._store.doorbell.wait(self._settings.poll_interval)
@@ -125,7 +134,12 @@ class Worker:
         now = self._now()
         try:
             jobs = await self._store.claim(
-                self._store.identity, self._registry.types, idle, now, now + self._settings.lease
+                self._store.identity,
+                self._registry.types,
+                idle,
+                now,
+                now + self._settings.lease,
+                last_chance=self._last_chance is None,
             )
         except Unavailable as error:
             log.warning("cannot claim jobs right now: %s", error)
@@ -141,6 +155,7 @@ class Worker:
         nursery.start_soon(self._slot, jobs.clone())
 
     async def _slot(self, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
+        self._store.doorbell.ring()  # there is an idle hand now
         with jobs:
             async for job in jobs:
                 if not await self._attempt(job):
@@ -163,7 +178,9 @@ class Worker:
             upload=upload,
             content_type=job.content_type,
         )
-        self._running[job.id] = job, attempt
+        self._running[job.lease_token] = job, attempt
+        if self._stopping is not None:
+            attempt.stop(self._stopping)
         try:
             work = self._work(job, handler, attempt)
         except Exception as error:  # its payload was valid when it came; the handler has changed
@@ -175,8 +192,7 @@ class Worker:
             if attempt.in_thread:
                 self._threads.total_tokens -= 1
             return False
-        del self._running[job.id]
-        self._judge(job, outcome, handler)
+        self._ended(job, outcome, handler)
         return True
 
     def _work(
@@ -198,10 +214,13 @@ class Worker:
         attempt.in_thread = True
         return in_thread
 
-    def _judge(self, job: Claimed, outcome: Outcome, handler: Handler) -> None:
+    def _ended(self, job: Claimed, outcome: Outcome, handler: Handler) -> None:
+        del self._running[job.lease_token]
+        if job.lease_token == self._last_chance:
+            self._last_chance = None
         verdict = judge(job, outcome, self._now(), handler.backoff)
         if verdict is None:
-            self._leases.pop(job.id, None)
+            self._forget(job.id, job.lease_token)
         else:
             self._finished.append(Settlement.of(job.lease, verdict))
             self._settle_bell.ring()
@@ -222,7 +241,7 @@ class Worker:
                     await trio.sleep(AGAIN)
                     continue
                 for settlement in batch:
-                    self._leases.pop(settlement.id, None)
+                    self._forget(settlement.id, settlement.token)
                     if settlement.id not in accepted:
                         log.warning(
                             "job %s ended as %s, too late: its lease was lost",
@@ -231,18 +250,27 @@ class Worker:
                         )
         self.drained.set()
 
+    def _forget(self, id_: str, token: int) -> None:
+        lease = self._leases.get(id_)
+        if lease is not None and lease.token == token:  # else the job is ours again, anew
+            del self._leases[id_]
+
     # ── what goes wrong ───────────────────────────────────────────────────────────────────────
 
     def _lease_lost(self, lease: Lease) -> None:
-        if self._leases.get(lease.id) == lease and lease.id in self._running:
+        if lease.token in self._running:
             log.warning("job %s lost its lease; stopping it here", lease.id)
-            self._running[lease.id][1].stop(Reason.LEASE_LOST)
+            self._running[lease.token][1].stop(Reason.LEASE_LOST)
 
     async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
         """Goes on without attempts that ignore their cancellation for longer than the grace."""
         while True:
+            before = trio.current_time()
             await trio.sleep(LOOK_FOR_STUCK)
-            limit = trio.current_time() - self._settings.cleanup_grace
+            now = trio.current_time()
+            if now - before > 2 * LOOK_FOR_STUCK:
+                continue  # the loop was blocked: nobody has had a chance to notice a deadline
+            limit = now - self._settings.cleanup_grace
             for job, attempt in list(self._running.values()):
                 if attempt.stopping_since < limit:
                     self._abandon(job, attempt)
@@ -256,10 +284,9 @@ class Worker:
         self._slots -= 1
         if attempt.in_thread:
             self._threads.total_tokens += 1  # its thread is lost until it returns
-        del self._running[job.id]
         seconds = trio.current_time() - attempt.stopping_since
         message = f"it did not stop within {seconds:.1f} s of being cancelled ({attempt.reason})"
         log.error("job %s (%s) is stuck: %s", job.id, job.type, message)
         outcome = Stopped(attempt.reason, Error("Stuck", message))
-        self._judge(job, outcome, self._registry[job.type])
+        self._ended(job, outcome, self._registry[job.type])
         self._settle_bell.ring()

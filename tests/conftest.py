@@ -1,0 +1,100 @@
+"""What all tests share: the real store on a real file, in virtual time.
+
+Trio's autojump clock counts a task that waits on a thread as idle and jumps past its deadline. So
+the store under test runs its SQL in place (`in_place`), and everything tells the time by `now`.
+A test that takes `autojump_clock` then lives through hours in milliseconds.
+
+Property tests repeat the same cases on every run; HYPOTHESIS_PROFILE=explore looks for new ones.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hypothesis
+import msgspec
+import pytest
+import trio
+
+from trio_jobs.config import Settings
+from trio_jobs.job import State
+from trio_jobs.maintenance import Maintenance
+from trio_jobs.registry import Handler, Registry
+from trio_jobs.service import Order, Service
+from trio_jobs.storage.records import Job
+from trio_jobs.storage.sqlite import SqliteStore
+from trio_jobs.worker import Worker
+
+hypothesis.settings.register_profile("stable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "stable"))
+
+EPOCH = 1_764_000_000.0
+"""What the wall clock shows when the virtual clock shows 0."""
+
+T = TypeVar("T")
+
+
+def now() -> float:
+    """The wall clock of a test, driven by trio's."""
+    return EPOCH + trio.current_time()
+
+
+async def in_place(call: Callable[..., T], *args: Any) -> T:
+    """`run_sync` without a thread."""
+    await trio.lowlevel.checkpoint()
+    return call(*args)
+
+
+@dataclass
+class System:
+    """Service, worker and upkeep over one store, running."""
+
+    store: SqliteStore
+    service: Service
+    worker: Worker
+
+    async def enqueue(self, type_: str, payload: object = None, **options: Any) -> str:
+        """The id of a new job."""
+        body = msgspec.json.encode({} if payload is None else payload)
+        [job] = await self.service.enqueue([Order(type=type_, payload=body, **options)])
+        return job.id
+
+    async def until(self, id_: str, *states: State, attempt: int | None = None) -> Job:
+        """The job once it is in one of `states` (default: a final one)."""
+        wanted = states or [state for state in State if state.final]
+        while True:
+            job = await self.service.get(id_)
+            if job.state in wanted and attempt in (None, job.attempt):
+                return job
+            await trio.sleep(0.01)
+
+
+StartSystem = Callable[..., Awaitable[System]]
+
+
+@pytest.fixture
+def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
+    """`await start_system(handlers, **settings)`; for tests with `autojump_clock`.
+
+    `run_sync` and `file` replace how and where the store works.
+    """
+
+    async def start(
+        handlers: Iterable[Handler],
+        *,
+        file: str = "jobs.db",
+        run_sync: Callable[..., Awaitable[Any]] = in_place,
+        **changes: Any,
+    ) -> System:
+        settings, registry = Settings(**changes), Registry(handlers)
+        store = SqliteStore(tmp_path / file, run_sync=run_sync)
+        await nursery.start(store.run)
+        await nursery.start(Maintenance(store, settings, now=now).run)
+        worker = Worker(store, registry, settings, now=now, heartbeat=False)
+        await nursery.start(worker.run)
+        return System(store, Service(store, registry, settings, now=now), worker)
+
+    return start

@@ -1,0 +1,181 @@
+"""Group commit: who rides with whom, and who is answered when it goes wrong."""
+
+from collections.abc import Sequence
+
+import outcome
+import pytest
+import trio
+import trio.testing
+
+from trio_jobs.errors import Unavailable, Uncertain
+from trio_jobs.storage.batcher import Batcher, Call
+
+
+class Echo:
+    """A process that answers each request with itself, in batches it remembers."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gate = trio.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    async def __call__(self, calls: Sequence[Call[str]]) -> None:
+        self.batches.append([call.request for call in calls])
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        for call in calls:
+            if call.request == "bad":
+                call.outcome = outcome.Error(ValueError("bad"))
+            else:
+                call.outcome = outcome.Value(call.request)
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def batcher(echo: Echo, nursery: trio.Nursery) -> Batcher[str]:
+    """Requests that start with `~` are patient, for 5 seconds."""
+    batcher = Batcher[str](echo, patient=lambda text: text.startswith("~"), patience=5.0)
+    await nursery.start(batcher.run)
+    return batcher
+
+
+async def test_a_lone_caller_waits_for_nobody(
+    batcher: Batcher[str], echo: Echo, autojump_clock: trio.testing.MockClock
+) -> None:
+    assert await batcher("a") == "a"
+    assert trio.current_time() == 0
+    assert echo.batches == [["a"]]
+
+
+async def test_each_caller_gets_its_own_answer(batcher: Batcher[str], echo: Echo) -> None:
+    answers: dict[str, object] = {}
+
+    async def ask(text: str) -> None:
+        try:
+            answers[text] = await batcher(text)
+        except ValueError as error:
+            answers[text] = str(error)
+
+    async with trio.open_nursery() as nursery:
+        for text in ("a", "bad", "b"):
+            nursery.start_soon(ask, text)
+    assert answers == {"a": "a", "bad": "bad", "b": "b"}
+    assert len(echo.batches) == 1
+
+
+async def test_a_patient_caller_waits_a_moment_for_company(
+    batcher: Batcher[str], echo: Echo, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher, "~a")
+        await trio.sleep(2)
+        nursery.start_soon(batcher, "~b")
+        await trio.sleep(1)
+        assert await batcher("c") == "c"
+    assert trio.current_time() == 3
+    assert [sorted(batch) for batch in echo.batches] == [["c", "~a", "~b"]]
+
+
+async def test_a_patient_caller_is_not_left_waiting_for_ever(
+    batcher: Batcher[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    assert await batcher("~a") == "~a"
+    assert trio.current_time() == 5
+
+
+async def test_closing_does_not_wait_for_the_patient(
+    batcher: Batcher[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher, "~a")
+        await trio.sleep(1)
+        batcher.close()
+    assert trio.current_time() == 1
+    with pytest.raises(Unavailable):
+        await batcher("b")
+
+
+async def test_a_cancelled_caller_never_leaves(
+    batcher: Batcher[str], echo: Echo, autojump_clock: trio.testing.MockClock
+) -> None:
+    with trio.move_on_after(1):
+        await batcher("~gone")
+    assert await batcher("b") == "b"
+    assert echo.batches == [["b"]]
+
+
+async def test_a_caller_cancelled_under_way_is_not_waited_for(
+    batcher: Batcher[str], echo: Echo, autojump_clock: trio.testing.MockClock
+) -> None:
+    echo.gate = trio.Event()
+    with trio.move_on_after(1):
+        await batcher("gone")
+    echo.gate.set()
+    assert await batcher("b") == "b"
+    assert echo.batches == [["gone"], ["b"]]
+
+
+async def test_a_failure_of_the_process_itself_is_no_answer_but_everybody_gets_one() -> None:
+    echo, errors = Echo(), list[Exception]()
+    echo.gate, echo.error = trio.Event(), OSError("the disk is gone")
+    batcher = Batcher[str](echo)
+
+    async def ask(text: str) -> None:
+        try:
+            await batcher(text)
+        except Unavailable as error:
+            errors.append(error)
+
+    async def run(task_status: trio.TaskStatus[None]) -> None:
+        with pytest.raises(OSError, match="gone"):
+            await batcher.run(task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        nursery.start_soon(ask, "under way")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(ask, "waiting")
+        await trio.testing.wait_all_tasks_blocked()
+        echo.gate.set()
+    assert [type(error) for error in sorted(errors, key=str)] == [Unavailable, Uncertain]
+    with pytest.raises(Unavailable):
+        await batcher("after")
+
+
+async def test_being_cancelled_answers_everybody_too() -> None:
+    echo, errors = Echo(), list[Exception]()
+    echo.gate = trio.Event()
+    batcher = Batcher[str](echo)
+
+    async def ask(text: str) -> None:
+        try:
+            await batcher(text)
+        except Unavailable as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as callers, trio.open_nursery() as nursery:
+        await nursery.start(batcher.run)
+        callers.start_soon(ask, "under way")
+        await trio.testing.wait_all_tasks_blocked()
+        callers.start_soon(ask, "waiting")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert len(errors) == 2
+
+
+async def test_nobody_is_forgotten_in_a_crowd(batcher: Batcher[str]) -> None:
+    answers: list[object] = []
+
+    async def ask(n: int) -> None:
+        answers.extend([await batcher(f"{n}.{step}") for step in range(5)])
+
+    async with trio.open_nursery() as nursery:
+        for n in range(200):
+            nursery.start_soon(ask, n)
+    assert len(set(answers)) == 1_000
