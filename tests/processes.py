@@ -65,9 +65,7 @@ class Service:
 
 
 @contextmanager
-def running(
-    directory: Path, *options: str, command: Sequence[str] = SERVE
-) -> Iterator[Service]:
+def running(directory: Path, *options: str, command: Sequence[str] = SERVE) -> Iterator[Service]:
     """A service in `directory`; killed in the end if it still runs."""
     log = directory / f"service-{time.monotonic_ns()}.log"
     with log.open("wb") as output:

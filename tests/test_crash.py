@@ -201,3 +201,25 @@ def test_a_job_that_kills_its_process_is_quarantined_after_three_crashes(
     assert (job["state"], job["reason"]) == ("failed", "poison")
     after = client.post(url, json={"type": "noop"}).json()["id"]
     until(lambda: client.get(f"{url}/{after}").json()["state"] == "done")
+
+
+def test_a_job_that_kills_its_process_does_not_take_those_beside_it_along(
+    start_server: Callable[..., Server], client: httpx.Client
+) -> None:
+    server = start_server(["-c", BOMB_SERVER])
+    url = f"{server.url}/jobs"
+    orders = [{"type": type_, "delay": 0.5} for type_ in ("noop", "noop", "bomb", "noop", "noop")]
+    ids = [job["id"] for job in client.post(url, json=orders).json()["jobs"]]
+    assert server.process is not None
+    assert server.process.wait(PATIENCE) == 9
+    for _ in range(2):
+        assert server.launch().wait(PATIENCE) == 9, server.log
+    server.start()
+
+    def read() -> list[dict[str, Any]]:
+        return [client.get(f"{url}/{id_}").json() for id_ in ids]
+
+    until(lambda: all(map(is_final, read())))
+    assert [job["state"] for job in read()] == ["done", "done", "failed", "done", "done"]
+    assert read()[2]["reason"] == "poison"
+    assert read()[2]["error"]["type"] == "Crashed"

@@ -19,6 +19,8 @@ from ..errors import (
     UnknownType,
 )
 
+from .edge.reply import PROBLEMS as EDGE_PROBLEMS
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -109,7 +111,10 @@ KINDS: dict[type[Exception], Kind] = {
     ),
 }
 
-BY_SLUG = {kind.slug: kind for kind in (*KINDS.values(), INTERNAL)}
+BY_SLUG = {kind.slug: kind for kind in (*KINDS.values(), INTERNAL)} | {
+    slug: Kind(slug, status, title, "The connection was closed after this answer.")
+    for slug, (status, title) in EDGE_PROBLEMS.items()
+}
 
 
 class Fault(msgspec.Struct):
