@@ -18,7 +18,6 @@ from ..errors import (
     Uncertain,
     UnknownType,
 )
-
 from .edge.reply import PROBLEMS as EDGE_PROBLEMS
 
 MEDIA_TYPE = "application/problem+json"
