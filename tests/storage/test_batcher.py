@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from trio_jobs.errors import Unavailable, Uncertain
-from trio_jobs.storage.batcher import Batcher, Call
+from trio_jobs.storage.batcher import CROWD, MOMENT, Batcher, Call, Patience
 
 
 class Echo:
@@ -39,8 +39,9 @@ def echo() -> Echo:
 
 @pytest.fixture
 async def batcher(echo: Echo, nursery: trio.Nursery) -> Batcher[str]:
-    """Requests that start with `~` are patient, for 5 seconds."""
-    batcher = Batcher[str](echo, patient=lambda text: text.startswith("~"), patience=5.0)
+    """Requests that start with `~` have patience for a moment, those with `-` for a turn."""
+    patience = {"~": Patience.MOMENT, "-": Patience.TURN}
+    batcher = Batcher[str](echo, patience=lambda text: patience.get(text[0], Patience.NONE))
     await nursery.start(batcher.run)
     return batcher
 
@@ -74,11 +75,11 @@ async def test_a_patient_caller_waits_a_moment_for_company(
 ) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batcher, "~a")
-        await trio.sleep(2)
+        await trio.sleep(0.4 * MOMENT)
         nursery.start_soon(batcher, "~b")
-        await trio.sleep(1)
+        await trio.sleep(0.2 * MOMENT)
         assert await batcher("c") == "c"
-    assert trio.current_time() == 3
+    assert trio.current_time() == pytest.approx(0.6 * MOMENT)
     assert [sorted(batch) for batch in echo.batches] == [["c", "~a", "~b"]]
 
 
@@ -86,7 +87,33 @@ async def test_a_patient_caller_is_not_left_waiting_for_ever(
     batcher: Batcher[str], autojump_clock: trio.testing.MockClock
 ) -> None:
     assert await batcher("~a") == "~a"
-    assert trio.current_time() == 5
+    assert trio.current_time() == pytest.approx(MOMENT)
+
+
+async def test_those_woken_by_a_caller_of_one_turn_get_on_board(
+    batcher: Batcher[str], echo: Echo, nursery: trio.Nursery
+) -> None:
+    woken = trio.Event()
+
+    async def worker() -> None:
+        await woken.wait()
+        await batcher("claim")
+
+    nursery.start_soon(worker)
+    await trio.testing.wait_all_tasks_blocked()
+    woken.set()
+    await batcher("-enqueue")
+    assert [sorted(batch) for batch in echo.batches] == [["-enqueue", "claim"]]
+
+
+async def test_a_crowd_leaves_before_those_it_woke(batcher: Batcher[str], echo: Echo) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(CROWD):
+            nursery.start_soon(batcher, f"-{number}")
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        nursery.start_soon(batcher, "late")
+    assert [len(batch) for batch in echo.batches] == [CROWD, 1]
 
 
 async def test_closing_does_not_wait_for_the_patient(
@@ -94,9 +121,9 @@ async def test_closing_does_not_wait_for_the_patient(
 ) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batcher, "~a")
-        await trio.sleep(1)
+        await trio.sleep(0.5 * MOMENT)
         batcher.close()
-    assert trio.current_time() == 1
+    assert trio.current_time() == pytest.approx(0.5 * MOMENT)
     with pytest.raises(Unavailable):
         await batcher("b")
 
@@ -104,7 +131,7 @@ async def test_closing_does_not_wait_for_the_patient(
 async def test_a_cancelled_caller_never_leaves(
     batcher: Batcher[str], echo: Echo, autojump_clock: trio.testing.MockClock
 ) -> None:
-    with trio.move_on_after(1):
+    with trio.move_on_after(0.5 * MOMENT):
         await batcher("~gone")
     assert await batcher("b") == "b"
     assert echo.batches == [["b"]]

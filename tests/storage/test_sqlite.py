@@ -29,7 +29,7 @@ from trio_jobs.storage import open_store, sqlite_path
 from trio_jobs.storage.connection import migrate, open_reader, open_writer, schema_version
 from trio_jobs.storage.migrations import migrations
 from trio_jobs.storage.records import Job
-from trio_jobs.storage.sqlite import SqliteStore
+from trio_jobs.storage.sqlite import SqliteStore, in_thread
 
 from ..conftest import EPOCH, in_place
 from .conftest import SqliteBackend
@@ -671,7 +671,7 @@ async def test_clients_that_list_and_count_at_the_same_time_do_not_trip_over_eac
     backend: SqliteBackend,
 ) -> None:
     """A connection of SQLite serves one thread at a time."""
-    async with SqliteBackend(backend.path.parent).open(run_sync=None) as store:
+    async with SqliteBackend(backend.path.parent).open(run_sync=in_thread) as store:
         await store.enqueue([new_job() for _ in range(2_000)])
 
         async def client() -> None:
@@ -708,7 +708,7 @@ async def test_closing_waits_for_those_who_are_still_reading(backend: SqliteBack
 
 @pytest.mark.slow
 async def test_threads_carry_the_whole_life_of_many_jobs(backend: SqliteBackend) -> None:
-    async with SqliteBackend(backend.path.parent).open(run_sync=None) as store:
+    async with SqliteBackend(backend.path.parent).open(run_sync=in_thread) as store:
         done: set[str] = set()
 
         async def produce() -> None:

@@ -6,6 +6,7 @@ uses one for writes (one transaction, one fsync) and one for reads (one thread h
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
 from typing import Generic, TypeVar
 
 import outcome
@@ -15,6 +16,17 @@ from ..errors import Unavailable, Uncertain
 from .doorbell import Doorbell
 
 Request = TypeVar("Request")
+
+CROWD = 8
+MOMENT = 0.001  # seconds
+
+
+class Patience(IntEnum):
+    """How long a request lets its batch wait for others, when nothing more urgent is there."""
+
+    NONE = 0
+    TURN = 1  # one turn of the event loop: for those who were woken by what it is about
+    MOMENT = 2  # up to a millisecond
 
 
 class Call(Generic[Request]):
@@ -45,20 +57,20 @@ def _cut_off() -> outcome.Error:
 class Batcher(Generic[Request]):
     """`process(calls)` sets each call's outcome; an exception of its own ends `run`.
 
-    `patient(request)` tells requests that may wait a moment (`patience` seconds) for company when
-    only such are waiting: a lone settle then rides with the next enqueue instead of making it
-    wait behind an fsync (0.24 ms against 1.0 ms per POST on one connection).
+    `patience(request)` says how long it may wait for company. A lone settle waits a MOMENT, and
+    rides with the next enqueue instead of making it wait behind an fsync (0.24 ms against 1.0 ms
+    per POST on one connection). An enqueue waits a TURN: the worker, woken by its doorbell, gets
+    its claim on board. A crowd waits for nobody: what comes after it is handled while it is on its
+    way, instead of before (7,000 POSTs/s against 5,900 on 64 connections).
     """
 
     def __init__(
         self,
         process: Callable[[Sequence[Call[Request]]], Awaitable[None]],
         *,
-        patient: Callable[[Request], bool] = lambda _: False,
-        patience: float = 0.001,
+        patience: Callable[[Request], Patience] = lambda _: Patience.NONE,
     ) -> None:
         self._process = process
-        self._patient = patient
         self._patience = patience
         self._waiting: list[Call[Request]] = []
         self._bell = Doorbell()
@@ -106,16 +118,21 @@ class Batcher(Generic[Request]):
                 call.answer()
 
     async def _company(self) -> None:
-        """Returns when there is a batch worth leaving with."""
+        """Returns when there is a batch worth leaving with.
+
+        That may be at once, before those whom the last batch answered have their turn: their work
+        and the next batch then overlap.
+        """
         while not self._waiting and not self._closed:
             await self._bell.wait()
-        # One turn of the event loop: whoever was woken together with the first caller (the worker,
-        # by the doorbell of an enqueue) gets on board.
-        await trio.lowlevel.checkpoint()
-        if self._only_patient():
-            with trio.move_on_after(self._patience):
-                while self._only_patient():
+        if self._least_patience() is Patience.MOMENT:
+            with trio.move_on_after(MOMENT):
+                while self._least_patience() is Patience.MOMENT:
                     await self._bell.wait()
+        if self._least_patience() is Patience.TURN and len(self._waiting) < CROWD:
+            await trio.lowlevel.checkpoint()
 
-    def _only_patient(self) -> bool:
-        return not self._closed and all(self._patient(call.request) for call in self._waiting)
+    def _least_patience(self) -> Patience:
+        if self._closed:
+            return Patience.NONE
+        return min((self._patience(call.request) for call in self._waiting), default=Patience.NONE)

@@ -15,7 +15,7 @@ import apsw
 
 from ..errors import SchemaMismatch, StoreBroken, StoreError, Unavailable
 from .migrations import migrations
-from .queries import load
+from .queries import load, script
 
 BUSY_TIMEOUT = 5.0
 QUICK_CHECK_SECONDS = 1.0
@@ -42,7 +42,7 @@ def open_writer(path: Path, *, durable: bool) -> apsw.Connection:
         db.pragma("temp_store", "memory")
         _quick_check(db, path)
         migrate(db)
-        db.execute(load("sqlite.sql")["create_moved"])
+        db.execute(script("sqlite_procedures.sql"))
         return db
 
 

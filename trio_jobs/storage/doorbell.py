@@ -16,9 +16,15 @@ class Doorbell:
         self._event.set()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """True when it rang, False after `timeout` seconds of silence."""
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            await self._event.wait()
+        """True when it rang, False after `timeout` seconds of silence.
+
+        It does not give up its turn when it has rung already: the claim for a job then still
+        catches the batch that enqueues it.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._event.is_set():
+            with trio.move_on_after(float("inf") if timeout is None else timeout):
+                await self._event.wait()
         rang = self._event.is_set()
         if rang:
             self._event = trio.Event()

@@ -7,11 +7,15 @@ from importlib.resources import files
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
+def script(filename: str) -> str:
+    """The whole text of a file beside this module."""
+    return (files(__package__) / filename).read_text(encoding="utf-8")
+
+
 @cache
 def load(filename: str) -> dict[str, str]:
     """Name -> SQL of a file beside this module; a name used twice is an error."""
-    text = (files(__package__) / filename).read_text(encoding="utf-8")
-    parts = _NAME.split(text)[1:]
+    parts = _NAME.split(script(filename))[1:]
     queries: dict[str, str] = {}
     for name, sql in zip(parts[::2], parts[1::2], strict=True):
         if name in queries:

@@ -1,7 +1,7 @@
 """What may stand in a transaction of the SQLite store: one class per verb that writes.
 
 `apply` takes all writes of its kind in a batch and merges them where it can: whatever their
-number, it runs a handful of statements, none of them once per row.
+number, each kind is one call of a procedure (sqlite_procedures.sql).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import apsw
 import msgspec
 
 from ..job import CRASHES_ALLOWED
+from .batcher import Patience
 from .queries import load
 from .records import Claimed, Lease, NewJob, Promoted, Rescued, Settlement
 
@@ -23,13 +24,12 @@ class Write:
     """What one caller wants written.
 
     `order` fixes who goes first within a transaction: a slot freed by a settle and a job that was
-    just enqueued are both there for the claim behind them. Writes that are `patient` may wait a
-    millisecond for company.
+    just enqueued are both there for the claim behind them. `patience` is for the batcher.
     """
 
     __slots__ = ()
     order: ClassVar[int]
-    patient: ClassVar[bool] = False
+    patience: ClassVar[Patience] = Patience.NONE
 
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
@@ -63,12 +63,11 @@ def _json(rows: Any) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _finish(db: apsw.Connection, answer: str) -> str:
-    """The end of every verb that moves jobs on: count, answer, clear."""
-    db.execute(_SQL["count_moved"])
-    result: str = db.execute(_SQL[answer]).get
-    db.execute(_SQL["clear_moved"])
-    return result
+def _call(db: apsw.Connection, verb: str, *args: Any) -> str:
+    """Calls a procedure of sqlite_procedures.sql; what it has to say."""
+    db.execute(_SQL[verb], args)
+    said: str = db.execute(_SQL["answer"]).get
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Settle(Write):
     settlements: Sequence[Settlement]
     now: float
     order = 0
-    patient = True
+    patience = Patience.MOMENT
 
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
@@ -84,14 +83,8 @@ class Settle(Write):
         if len(writes) > 1 and len({row.id for row in rows}) < len(rows):
             # Two verdicts on one job: at most one can be right, and both callers must know which.
             return [answer for write in writes for answer in Settle.apply(db, [write])]
-        now = max(write.now for write in writes)
-        db.execute(_SQL["settle_pick"], (_json(rows),))
-        if any(row.error_type is not None for row in rows):
-            db.execute(_SQL["settle_attempts"], (now,))
-        if any(row.content_type is not None for row in rows):
-            db.execute(_SQL["settle_results"])
-        db.execute(_SQL["settle_jobs"], (now,))
-        accepted = set(msgspec.json.decode(_finish(db, "settle_answer"), type=list[str]))
+        said = _call(db, "do_settle", _json(rows), max(write.now for write in writes))
+        accepted = set(msgspec.json.decode(said, type=list[str]))
         return [accepted & {row.id for row in write.settlements} for write in writes]
 
 
@@ -111,10 +104,8 @@ class Rescue(Write):
 
 def _rescue(db: apsw.Connection, write: Rescue) -> Rescued:
     living = _json(sorted(write.living()))
-    db.execute(_SQL["rescue_pick"], (write.now, living, CRASHES_ALLOWED, write.limit))
-    db.execute(_SQL["settle_attempts"], (write.now,))
-    db.execute(_SQL["settle_jobs"], (write.now,))
-    moved = msgspec.json.decode(_finish(db, "moved_summary"), type=dict[str, int])
+    said = _call(db, "do_rescue", write.now, living, CRASHES_ALLOWED, write.limit)
+    moved = msgspec.json.decode(said, type=dict[str, int])
     return Rescued(moved.get("queued", 0), moved.get("failed", 0))
 
 
@@ -130,9 +121,8 @@ class Promote(Write):
 
 
 def _promote(db: apsw.Connection, write: Promote) -> Promoted:
-    db.execute(_SQL["promote_pick"], (write.now, write.limit))
-    db.execute(_SQL["promote_jobs"], (write.now,))
-    moved = msgspec.json.decode(_finish(db, "moved_summary"), type=dict[str, int])
+    said = _call(db, "do_promote", write.now, write.limit)
+    moved = msgspec.json.decode(said, type=dict[str, int])
     return Promoted(moved.get("queued", 0), db.execute(_SQL["next_due"]).get)
 
 
@@ -140,14 +130,12 @@ def _promote(db: apsw.Connection, write: Promote) -> Promoted:
 class Enqueue(Write):
     jobs: Sequence[NewJob]
     order = 3
+    patience = Patience.TURN
 
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[None]:
-        rows = _json(list(chain.from_iterable(write.jobs for write in writes)))
-        first = db.execute(_SQL["next_seq"]).get
-        db.execute(_SQL["enqueue_jobs"], (rows, first))
-        db.execute(_SQL["enqueue_payloads"], (rows, first))
-        db.execute(_SQL["enqueue_counts"], (rows,))
+        rows = list(chain.from_iterable(write.jobs for write in writes))
+        db.execute(_SQL["do_enqueue"], (_json(rows),))
         return [None] * len(writes)
 
 
@@ -167,25 +155,9 @@ class Claim(Write):
 
 
 def _claim(db: apsw.Connection, write: Claim) -> list[Claimed]:
-    queues = msgspec.json.decode(db.execute(_SQL["claim_queues"]).get, type=list[str])
-    if not queues:
-        return []
     types = _json(write.types)
-    picked = 0
-    if write.last_chance:
-        db.execute(_SQL["claim_pick_last_chance"], (types,))
-        picked = db.changes()
-    left = write.limit - picked
-    if left and len(queues) == 1:
-        db.execute(_SQL["claim_pick_from_one"], (types, left, queues[0]))
-        picked += db.changes()
-    elif left:
-        db.execute(_SQL["claim_pick"], (types, left))
-        picked += db.changes()
-    if not picked:
-        return []
-    db.execute(_SQL["claim_jobs"], (write.worker, write.now, write.expires_at))
-    return msgspec.json.decode(_finish(db, "claim_answer"), type=list[Claimed])
+    args = (write.worker, types, write.limit, write.now, write.expires_at, write.last_chance)
+    return msgspec.json.decode(_call(db, "do_claim", *args), type=list[Claimed])
 
 
 @dataclass(frozen=True, slots=True)

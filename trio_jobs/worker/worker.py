@@ -115,6 +115,7 @@ class Worker:
     # ── claim ─────────────────────────────────────────────────────────────────────────────────
 
     async def _feed(self) -> None:
+        """Claims for idle slots when there may be jobs: the doorbell rang, or more is known."""
         with self._send:
             while not self._quiet:
                 idle = self._send.statistics().tasks_waiting_receive
