@@ -15,6 +15,8 @@ import httpx
 
 PATIENCE = 20.0  # seconds, for what takes much less
 ENVIRONMENT = {name: text for name, text in os.environ.items() if "TRIO_JOBS" not in name}
+# The commands that a shell finds are those of this Python.
+ENVIRONMENT["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SERVE = (sys.executable, "-m", "trio_jobs", "serve", "--bind", "127.0.0.1:0")
 
 

@@ -147,7 +147,7 @@ async def api(request, tmp_path, autojump_clock):
         yield api
 
 
-async def test_a_job_posted_is_found_again_done_with_its_result(api: Api):
+async def test_a_job_posted_is_found_again_done_with_its_result(api: Api, autojump_clock):
     posted = await api.post({"type": "sleep", "input": {"seconds": 5}})
     path = posted.headers["location"]
     assert (await api.ask("GET", path)).json["status"] in ("pending", "running")

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import resource
 import sys
 from functools import partial
 from typing import Any
@@ -32,6 +33,9 @@ def serve(**flags: Any) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("trio_jobs.edge").setLevel(logging.WARNING)  # we greet ourselves
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a descriptor
     try:
         registry = Registry(handlers(settings))
         trio.run(Runtime(settings, registry, on_ready=partial(_greet, settings)).run)
