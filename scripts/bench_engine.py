@@ -38,14 +38,16 @@ class Bench:
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self.settings = settings
-        self.started: list[float] = []
+        self.started = trio.Event()
+        self.started_at = 0.0
         stamp = Handler("stamp", self._stamp, input=object)
         self.registry = Registry([*handlers(settings), stamp])
         self.store = SqliteStore(directory / "bench.db", durable=settings.durability == "full")
         self.service = Service(self.store, self.registry, settings)
 
     async def _stamp(self, _input: object, _ctx: object) -> None:
-        self.started.append(time.perf_counter())
+        self.started_at = time.perf_counter()
+        self.started.set()
 
     async def unfinished(self) -> int:
         counts = await self.store.counts()
@@ -113,11 +115,11 @@ async def idle_latency(settings: Settings, jobs: int) -> tuple[float, float]:
     waits = []
     async with opened(settings) as bench, working(bench):
         for _ in range(jobs):
+            bench.started = trio.Event()
             submitted = time.perf_counter()
             await bench.service.enqueue([Order(type="stamp")])
-            while not bench.started:
-                await trio.lowlevel.checkpoint()
-            waits.append((bench.started.pop() - submitted) * 1e3)
+            await bench.started.wait()
+            waits.append((bench.started_at - submitted) * 1e3)
             await trio.sleep(0.003)
     return statistics.median(waits), statistics.quantiles(waits, n=100)[98]
 

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from trio_jobs.errors import Unavailable, Uncertain
-from trio_jobs.storage.batcher import CROWD, MOMENT, Batcher, Call, Patience
+from trio_jobs.storage.batcher import CROWD, LOAD, MOMENT, Batcher, Call, Patience
 
 
 class Echo:
@@ -206,3 +206,19 @@ async def test_nobody_is_forgotten_in_a_crowd(batcher: Batcher[str]) -> None:
         for n in range(200):
             nursery.start_soon(ask, n)
     assert len(set(answers)) == 1_000
+
+
+async def test_a_batch_has_a_limit_and_nobody_is_too_heavy_for_one_of_his_own(echo: Echo) -> None:
+    batcher = Batcher[str](echo, weight=lambda text: int(text.partition(" ")[2]))
+    async with trio.open_nursery() as nursery:
+        for text in (f"a {LOAD - 1}", "b 1", "c 1", f"d {2 * LOAD}", "e 1"):
+            nursery.start_soon(batcher, text)
+            await trio.testing.wait_all_tasks_blocked()
+        batcher.close()
+        nursery.start_soon(batcher.run)
+    assert [[text[0] for text in batch] for batch in echo.batches] == [
+        ["a", "b"],
+        ["c"],
+        ["d"],
+        ["e"],
+    ]

@@ -18,6 +18,7 @@ from .doorbell import Doorbell
 Request = TypeVar("Request")
 
 CROWD = 8
+LOAD = 4_000
 MOMENT = 0.001  # seconds
 
 
@@ -62,6 +63,9 @@ class Batcher(Generic[Request]):
     per POST on one connection). An enqueue waits a TURN: the worker, woken by its doorbell, gets
     its claim on board. A crowd waits for nobody: what comes after it is handled while it is on its
     way, instead of before (7,000 POSTs/s against 5,900 on 64 connections).
+
+    `weight(request)` bounds a batch: without it, 256 clients with arrays of 1,000 jobs made one
+    transaction of all of them, and the next caller waited for seconds.
     """
 
     def __init__(
@@ -69,9 +73,11 @@ class Batcher(Generic[Request]):
         process: Callable[[Sequence[Call[Request]]], Awaitable[None]],
         *,
         patience: Callable[[Request], Patience] = lambda _: Patience.NONE,
+        weight: Callable[[Request], int] = lambda _: 1,
     ) -> None:
         self._process = process
         self._patience = patience
+        self._weight = weight
         self._waiting: list[Call[Request]] = []
         self._bell = Doorbell()
         self._closed = False
@@ -104,7 +110,7 @@ class Batcher(Generic[Request]):
         try:
             while self._waiting or not self._closed:
                 await self._company()
-                batch, self._waiting = self._waiting, []
+                batch = self._boarded()
                 if batch:
                     await self._process(batch)
                     for call in batch:
@@ -131,6 +137,18 @@ class Batcher(Generic[Request]):
                     await self._bell.wait()
         if self._least_patience() is Patience.TURN and len(self._waiting) < CROWD:
             await trio.lowlevel.checkpoint()
+
+    def _boarded(self) -> list[Call[Request]]:
+        """Who is in the next batch: at least one, and as many as weigh LOAD together."""
+        load = 0
+        for count, call in enumerate(self._waiting):
+            load += self._weight(call.request)
+            if load > LOAD and count:
+                break
+        else:
+            count = len(self._waiting)
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
 
     def _least_patience(self) -> Patience:
         if self._closed:

@@ -177,9 +177,9 @@ class Settlement(msgspec.Struct, array_like=True, frozen=True):
 
     @classmethod
     def of(cls, lease: Lease, verdict: Verdict) -> "Settlement":
-        body = Body(None, None)
+        text = raw_hex = None
         if verdict.result is not None:
-            body = Body.of(verdict.result, verdict.content_type or "")
+            text, raw_hex = Body.of(verdict.result, verdict.content_type or "")
         error = verdict.error
         return cls(
             lease.id,
@@ -188,8 +188,8 @@ class Settlement(msgspec.Struct, array_like=True, frozen=True):
             0 if verdict.charged else 1,
             verdict.reason,
             verdict.run_at,
-            body.text,
-            body.raw_hex,
+            text,
+            raw_hex,
             verdict.content_type,
             error.type if error else None,
             error.message if error else None,

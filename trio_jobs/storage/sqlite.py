@@ -70,7 +70,11 @@ class SqliteStore:
         self._durable = durable
         self._shared = shared
         self._run_sync = run_sync
-        self._writes = Batcher[Write](self._commit, patience=lambda write: write.patience)
+        self._writes = Batcher[Write](
+            self._commit,
+            patience=lambda write: write.patience,
+            weight=lambda write: write.weight,
+        )
         self._reads = Batcher[Sequence[str]](self._fetch)
         self._reading = trio.Lock()  # a connection serves one thread at a time
         self._readable = False

@@ -31,6 +31,11 @@ class Write:
     order: ClassVar[int]
     patience: ClassVar[Patience] = Patience.NONE
 
+    @property
+    def weight(self) -> int:
+        """About how many rows it touches."""
+        return 1
+
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
         """In the thread, inside the transaction: the answers, in the order of `writes`."""
@@ -76,6 +81,10 @@ class Settle(Write):
     now: float
     order = 0
     patience = Patience.MOMENT
+
+    @property
+    def weight(self) -> int:
+        return len(self.settlements)
 
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
@@ -131,6 +140,10 @@ class Enqueue(Write):
     jobs: Sequence[NewJob]
     order = 3
     patience = Patience.TURN
+
+    @property
+    def weight(self) -> int:
+        return len(self.jobs)
 
     @staticmethod
     def apply(db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[None]:
