@@ -8,6 +8,7 @@ Property tests repeat the same cases on every run; HYPOTHESIS_PROFILE=explore lo
 """
 
 import os
+import subprocess
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,21 @@ def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
         return System(store, Service(store, registry, settings, now=now), worker)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Certificate and key for localhost and hooks.test, signed by itself."""
+    directory = tmp_path_factory.mktemp("tls")
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=trio-jobs-test"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-addext", "subjectAltName=DNS:localhost,DNS:hooks.test,IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key

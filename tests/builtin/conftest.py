@@ -1,7 +1,6 @@
 """What handlers need to run without a queue: a context, settings, and servers of our own."""
 
 import ssl
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,24 +49,6 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         data_dir=str(tmp_path / "data"), files_dir=str(files), webhook_allow=("127.0.0.1",)
     )
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Certificate and key for localhost and hooks.test, signed by itself."""
-    directory = tmp_path_factory.mktemp("tls")
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=trio-jobs-test"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-addext", "subjectAltName=DNS:localhost,DNS:hooks.test,IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
 
 
 @pytest.fixture

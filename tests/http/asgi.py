@@ -18,7 +18,7 @@ from trio_jobs.service import Service
 from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.worker import Worker
 
-EPOCH = 1_764_000_000.25
+from ..conftest import in_place, now
 
 
 class Reply(NamedTuple):
@@ -94,11 +94,6 @@ class Api:
 JSON = {"Content-Type": "application/json"}
 
 
-async def in_place(call: Any, *args: Any) -> Any:
-    await trio.lowlevel.checkpoint()
-    return call(*args)
-
-
 @asynccontextmanager
 async def opened(
     directory: Path, way: str, settings: Settings | None = None, *, worker: bool = False
@@ -107,9 +102,6 @@ async def opened(
     settings = settings or Settings(data_dir=str(directory / "data"))
     registry = Registry(handlers(settings))
     store = SqliteStore(directory / f"{way}.db", run_sync=in_place)
-
-    def now() -> float:
-        return EPOCH + trio.current_time()
 
     service = Service(store, registry, settings, now=now)
     request_ids = RequestIds()

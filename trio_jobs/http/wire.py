@@ -22,19 +22,30 @@ from .problems import Malformed, UnsupportedMediaType
 # ── in ────────────────────────────────────────────────────────────────────────────────────────
 
 
-class JobRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The body of POST /jobs. `delay` and `timeout` are seconds, `run_at` is RFC 3339."""
+class Options(msgspec.Struct, kw_only=True):
+    """What every job may ask for. `delay` and `timeout` are seconds, `run_at` is RFC 3339."""
 
     type: str
-    input: Raw | UnsetType = UNSET
-    payload: Raw | UnsetType = UNSET
     queue: str = "default"
     priority: int = 0
     delay: float | None = None
     run_at: str | None = None
     timeout: float | None = None
     max_attempts: int | None = None
+
+
+class JobRequest(Options, forbid_unknown_fields=True, kw_only=True):
+    """The body of POST /jobs."""
+
+    input: Raw | UnsetType = UNSET
+    payload: Raw | UnsetType = UNSET
     tags: list[str] = []
+
+
+class UploadOptions(Options, kw_only=True):
+    """The query parameters of a raw upload that are ours; all others are the handler's."""
+
+    tags: str = ""
 
 
 _one = msgspec.json.Decoder(JobRequest)
@@ -63,7 +74,7 @@ def parse_json(body: bytes, max_jobs: int) -> tuple[list[Order], bool]:
     orders = []
     for index, request in enumerate(requests):
         try:
-            orders.append(_order(request))
+            orders.append(_order(request, request.tags, _payload(request), "application/json"))
         except InvalidInput as error:
             if many:
                 error.pointer = f"/{index}{error.pointer}"
@@ -71,17 +82,25 @@ def parse_json(body: bytes, max_jobs: int) -> tuple[list[Order], bool]:
     return orders, many
 
 
-def _order(request: JobRequest) -> Order:
+def _order(
+    options: Options,
+    tags: list[str],
+    payload: bytes,
+    content_type: str,
+    params: dict[str, str] | None = None,
+) -> Order:
     return Order(
-        type=request.type,
-        payload=_payload(request),
-        queue=request.queue,
-        priority=request.priority,
-        delay=request.delay,
-        run_at=_time("run_at", request.run_at),
-        timeout=request.timeout,
-        max_attempts=request.max_attempts,
-        tags=request.tags,
+        type=options.type,
+        payload=payload,
+        content_type=content_type,
+        params=params,
+        queue=options.queue,
+        priority=options.priority,
+        delay=options.delay,
+        run_at=_time("run_at", options.run_at),
+        timeout=options.timeout,
+        max_attempts=options.max_attempts,
+        tags=tags,
     )
 
 
@@ -114,19 +133,6 @@ def _time(name: str, text: str | None) -> float | None:
         raise InvalidInput(f"{name}: {error}", f"/{name}") from None
 
 
-class UploadOptions(msgspec.Struct, kw_only=True):
-    """The query parameters of a raw upload that are ours; all others are the handler's."""
-
-    type: str
-    queue: str = "default"
-    priority: int = 0
-    delay: float | None = None
-    run_at: str | None = None
-    timeout: float | None = None
-    max_attempts: int | None = None
-    tags: str = ""
-
-
 def parse_upload(body: bytes, content_type: str, query: Mapping[str, str]) -> Order:
     """A job whose payload is the body itself: `POST /jobs?type=…` with anything but JSON."""
     if "type" not in query:
@@ -139,18 +145,12 @@ def parse_upload(body: bytes, content_type: str, query: Mapping[str, str]) -> Or
         options = msgspec.convert(ours, UploadOptions, strict=False)
     except msgspec.ValidationError as error:
         raise invalid_input(error) from None
-    return Order(
-        type=options.type,
-        payload=body,
-        content_type=content_type or "application/octet-stream",
+    return _order(
+        options,
+        [tag for tag in options.tags.split(",") if tag],
+        body,
+        content_type or "application/octet-stream",
         params={name: value for name, value in query.items() if name not in ours},
-        queue=options.queue,
-        priority=options.priority,
-        delay=options.delay,
-        run_at=_time("run_at", options.run_at),
-        timeout=options.timeout,
-        max_attempts=options.max_attempts,
-        tags=[tag for tag in options.tags.split(",") if tag],
     )
 
 

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import outcome
 import trio
 
-from ..errors import Unavailable, Uncertain
+from ..errors import StoreBroken, Unavailable, Uncertain
 from .doorbell import Doorbell
 
 Request = TypeVar("Request")
@@ -56,7 +56,10 @@ def _cut_off() -> outcome.Error:
 
 
 class Batcher(Generic[Request]):
-    """`process(calls)` sets each call's outcome; an exception of its own ends `run`.
+    """`process(requests)` returns an answer for each, in their order.
+
+    When it raises because one of them is bad, each is processed by itself: nobody sinks with a
+    neighbour. Unavailable is everybody's answer, and StoreBroken ends `run`.
 
     `patience(request)` says how long it may wait for company. A lone settle waits a MOMENT, and
     rides with the next enqueue instead of making it wait behind an fsync (0.24 ms against 1.0 ms
@@ -70,7 +73,7 @@ class Batcher(Generic[Request]):
 
     def __init__(
         self,
-        process: Callable[[Sequence[Call[Request]]], Awaitable[None]],
+        process: Callable[[Sequence[Request]], Awaitable[Sequence[object]]],
         *,
         patience: Callable[[Request], Patience] = lambda _: Patience.NONE,
         weight: Callable[[Request], int] = lambda _: 1,
@@ -112,7 +115,7 @@ class Batcher(Generic[Request]):
                 await self._company()
                 batch = self._boarded()
                 if batch:
-                    await self._process(batch)
+                    await self._answered(batch)
                     for call in batch:
                         call.answer()
         finally:
@@ -122,6 +125,23 @@ class Batcher(Generic[Request]):
             for call in self._waiting:
                 call.outcome = outcome.Error(Unavailable("the store has stopped"))
                 call.answer()
+
+    async def _answered(self, batch: Sequence[Call[Request]]) -> None:
+        """Sets the outcome of each."""
+        try:
+            answers = await self._process([call.request for call in batch])
+        except StoreBroken:
+            raise
+        except Exception as error:
+            if len(batch) == 1 or isinstance(error, Unavailable):
+                for call in batch:
+                    call.outcome = outcome.Error(error)
+                return
+            for call in batch:
+                await self._answered([call])
+        else:
+            for call, answer in zip(batch, answers, strict=True):
+                call.outcome = outcome.Value(answer)
 
     async def _company(self) -> None:
         """Returns when there is a batch worth leaving with.

@@ -5,18 +5,18 @@ All blocking work goes through `run_sync`, which has the signature of `trio.to_t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 import apsw
 import msgspec
-import outcome
 import trio
 
-from ..errors import StoreBroken, Unavailable
+from ..errors import Unavailable
 from ..job import State
 from .base import Pulse
-from .batcher import Batcher, Call
+from .batcher import Batcher
 from .connection import open_pulse, open_reader, open_writer, translated
 from .doorbell import Doorbell
 from .presence import Presence
@@ -71,11 +71,11 @@ class SqliteStore:
         self._shared = shared
         self._run_sync = run_sync
         self._writes = Batcher[Write](
-            self._commit,
+            partial(run_sync, self._transact),
             patience=lambda write: write.patience,
             weight=lambda write: write.weight,
         )
-        self._reads = Batcher[Sequence[str]](self._fetch)
+        self._reads = Batcher[Sequence[str]](partial(run_sync, self._read_jobs))
         self._reading = trio.Lock()  # a connection serves one thread at a time
         self._readable = False
         self.doorbell = Doorbell()
@@ -216,60 +216,18 @@ class SqliteStore:
         with translated():
             return self._reader.execute(_SQL[query], args).get
 
-    def _read_jobs(self, ids: Sequence[str]) -> list[Job]:
+    def _read_jobs(self, requests: Sequence[Sequence[str]]) -> list[dict[str, Job]]:
+        """For each list of ids, the jobs that exist."""
+        ids = list({id_ for request in requests for id_ in request})
         with translated():
-            text = self._batch_reader.execute(
-                _SQL["get_jobs"], (msgspec.json.encode(ids).decode(),)
-            ).get
-        return msgspec.json.decode(text, type=list[Job])
+            query = _SQL["get_jobs"], (msgspec.json.encode(ids).decode(),)
+            text = self._batch_reader.execute(*query).get
+        jobs = {job.id: job for job in msgspec.json.decode(text, type=list[Job])}
+        return [{id_: jobs[id_] for id_ in request if id_ in jobs} for request in requests]
 
     def _transact(self, writes: Sequence[Write]) -> list[Any]:
         with translated():
             return transact(self._writer, writes)
-
-    # ── batches ───────────────────────────────────────────────────────────────────────────────
-
-    async def _commit(self, calls: Sequence[Call[Write]]) -> None:
-        """One transaction for all; if it fails on one of them, one for each."""
-        try:
-            writes = [call.request for call in calls]
-            answers: list[Any] = await self._run_sync(self._transact, writes)
-        except StoreBroken:
-            raise
-        except Unavailable as error:
-            for call in calls:
-                call.outcome = outcome.Error(error)
-        except Exception as error:
-            if len(calls) == 1:
-                calls[0].outcome = outcome.Error(error)
-                return
-            for call in calls:
-                await self._commit([call])
-        else:
-            for call, answer in zip(calls, answers, strict=True):
-                call.outcome = outcome.Value(answer)
-
-    async def _fetch(self, calls: Sequence[Call[Sequence[str]]]) -> None:
-        """One query for all; if it fails on one of them, one for each."""
-        ids = list({id_ for call in calls for id_ in call.request})
-        try:
-            jobs = {job.id: job for job in await self._run_sync(self._read_jobs, ids)}
-        except StoreBroken:
-            raise
-        except Unavailable as error:
-            for call in calls:
-                call.outcome = outcome.Error(error)
-        except Exception as error:
-            if len(calls) == 1:
-                calls[0].outcome = outcome.Error(error)
-                return
-            for call in calls:
-                await self._fetch([call])
-        else:
-            for call in calls:
-                call.outcome = outcome.Value(
-                    {id_: jobs[id_] for id_ in call.request if id_ in jobs}
-                )
 
 
 class SqlitePulse:

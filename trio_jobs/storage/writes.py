@@ -1,7 +1,7 @@
 """What may stand in a transaction of the SQLite store: one class per verb that writes.
 
-`apply` takes all writes of its kind in a batch and merges them where it can: whatever their
-number, each kind is one call of a procedure (sqlite_procedures.sql).
+A kind that can merges all its writes of a batch into one call of a procedure
+(sqlite_procedures.sql); the others make one call each.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,10 +36,14 @@ class Write:
         """About how many rows it touches."""
         return 1
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
-        """In the thread, inside the transaction: the answers, in the order of `writes`."""
+    def run(self, db: apsw.Connection) -> Any:
+        """In the thread, inside the transaction: the answer."""
         raise NotImplementedError
+
+    @classmethod
+    def apply(cls, db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
+        """All writes of a kind: the answers, in their order. Those that merge override this."""
+        return [write.run(db) for write in writes]
 
 
 def transact(db: apsw.Connection, writes: Sequence[Write]) -> list[Any]:
@@ -86,12 +90,12 @@ class Settle(Write):
     def weight(self) -> int:
         return len(self.settlements)
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
+    @classmethod
+    def apply(cls, db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
         rows = list(chain.from_iterable(write.settlements for write in writes))
         if len(writes) > 1 and len({row.id for row in rows}) < len(rows):
             # Two verdicts on one job: at most one can be right, and both callers must know which.
-            return [answer for write in writes for answer in Settle.apply(db, [write])]
+            return [answer for write in writes for answer in cls.apply(db, [write])]
         said = _call(db, "do_settle", _json(rows), max(write.now for write in writes))
         accepted = set(msgspec.json.decode(said, type=list[str]))
         return [accepted & {row.id for row in write.settlements} for write in writes]
@@ -106,16 +110,11 @@ class Rescue(Write):
     limit: int
     order = 1
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Rescue"]) -> list[Rescued]:
-        return [_rescue(db, write) for write in writes]
-
-
-def _rescue(db: apsw.Connection, write: Rescue) -> Rescued:
-    living = _json(sorted(write.living()))
-    said = _call(db, "do_rescue", write.now, living, CRASHES_ALLOWED, write.limit)
-    moved = msgspec.json.decode(said, type=dict[str, int])
-    return Rescued(moved.get("queued", 0), moved.get("failed", 0))
+    def run(self, db: apsw.Connection) -> Rescued:
+        living = _json(sorted(self.living()))
+        said = _call(db, "do_rescue", self.now, living, CRASHES_ALLOWED, self.limit)
+        moved = msgspec.json.decode(said, type=dict[str, int])
+        return Rescued(moved.get("queued", 0), moved.get("failed", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +123,10 @@ class Promote(Write):
     limit: int
     order = 2
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Promote"]) -> list[Promoted]:
-        return [_promote(db, write) for write in writes]
-
-
-def _promote(db: apsw.Connection, write: Promote) -> Promoted:
-    said = _call(db, "do_promote", write.now, write.limit)
-    moved = msgspec.json.decode(said, type=dict[str, int])
-    return Promoted(moved.get("queued", 0), db.execute(_SQL["next_due"]).get)
+    def run(self, db: apsw.Connection) -> Promoted:
+        said = _call(db, "do_promote", self.now, self.limit)
+        moved = msgspec.json.decode(said, type=dict[str, int])
+        return Promoted(moved.get("queued", 0), db.execute(_SQL["next_due"]).get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +139,8 @@ class Enqueue(Write):
     def weight(self) -> int:
         return len(self.jobs)
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[None]:
+    @classmethod
+    def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[None]:
         rows = list(chain.from_iterable(write.jobs for write in writes))
         db.execute(_SQL["do_enqueue"], (_json(rows),))
         return [None] * len(writes)
@@ -162,15 +156,10 @@ class Claim(Write):
     last_chance: bool
     order = 4
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Claim"]) -> list[list[Claimed]]:
-        return [_claim(db, write) for write in writes]
-
-
-def _claim(db: apsw.Connection, write: Claim) -> list[Claimed]:
-    types = _json(write.types)
-    args = (write.worker, types, write.limit, write.now, write.expires_at, write.last_chance)
-    return msgspec.json.decode(_call(db, "do_claim", *args), type=list[Claimed])
+    def run(self, db: apsw.Connection) -> list[Claimed]:
+        types = _json(self.types)
+        args = (self.worker, types, self.limit, self.now, self.expires_at, self.last_chance)
+        return msgspec.json.decode(_call(db, "do_claim", *args), type=list[Claimed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +168,8 @@ class Extend(Write):
     expires_at: float
     order = 5
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Extend"]) -> list[set[str]]:
-        return [extend(db, write.leases, write.expires_at) for write in writes]
+    def run(self, db: apsw.Connection) -> set[str]:
+        return extend(db, self.leases, self.expires_at)
 
 
 def extend(db: apsw.Connection, leases: Sequence[Lease], expires_at: float) -> set[str]:
@@ -197,6 +185,5 @@ class Touch(Write):
 
     order = 6
 
-    @staticmethod
-    def apply(db: apsw.Connection, writes: Sequence["Touch"]) -> list[None]:
-        return [None] * len(writes)
+    def run(self, db: apsw.Connection) -> None:
+        pass
