@@ -34,18 +34,20 @@ def create_quart(service: Service, settings: Settings, request_ids: RequestIds) 
 
 
 def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
+    # All async, though none of them waits: Quart would send a plain function to a thread.
+
     @app.before_request
-    def name_the_request() -> None:
+    async def name_the_request() -> None:
         g.request_id = request_ids.name(request.headers.get("X-Request-ID", ""))
 
     @app.after_request
-    def add_headers(response: Response) -> Response:
+    async def add_headers(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
         response.headers.update(STANDARD_HEADERS)
         return response
 
     @app.errorhandler(HTTPException)
-    def refused_by_framework(error: HTTPException) -> Response:
+    async def refused_by_framework(error: HTTPException) -> Response:
         status, detail = error.code or 500, error.description or ""
         headers = {"Content-Type": problems.MEDIA_TYPE}
         if isinstance(error, RequestEntityTooLarge):
@@ -58,7 +60,7 @@ def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
         return Response(msgspec.json.encode(body), status, headers)
 
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
+    async def failed(error: Exception) -> Response:
         return _response(refusal(error, g.request_id))
 
 
