@@ -29,6 +29,7 @@ import httpx
 import trio
 
 from trio_jobs.builtin import handlers
+from trio_jobs.cli.serve import tune_process
 from trio_jobs.config import Settings
 from trio_jobs.registry import Registry
 from trio_jobs.runtime import Runtime
@@ -44,6 +45,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def serve() -> None:
+    tune_process()
     settings = Settings(bind="127.0.0.1:0", shutdown_grace=5)
     runtime = Runtime(
         settings, Registry(handlers(settings)), on_ready=lambda urls: print(urls[0], flush=True)
@@ -124,7 +126,7 @@ class Traffic:
         name = kind.__name__.strip("_")
         try:
             self.answers[f"{name} {await kind()}"] += 1
-        except httpx.TransportError as error:
+        except (httpx.TransportError, trio.BrokenResourceError, OSError) as error:
             self.answers[f"{name} {type(error).__name__}"] += 1
 
     def _job(self) -> dict[str, Any]:
@@ -161,7 +163,7 @@ class Traffic:
     async def _leave(self) -> str:
         """Sends a part of a request and goes."""
         stream = await self._connected()
-        request = b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        request = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
         await stream.send_all(request[: self._dice.randint(0, len(request))])
         await stream.aclose()
         return "left"
@@ -170,7 +172,7 @@ class Traffic:
         """Asks for much and reads it in sips."""
         stream = await self._connected()
         async with stream:
-            await stream.send_all(b"GET /jobs?limit=500 HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+            await stream.send_all(b"GET /jobs?limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5)
             for _ in range(20):
                 await stream.receive_some(512)
                 await trio.sleep(0.05)
@@ -192,13 +194,16 @@ async def soak(seconds: float, rate: float, seed: int) -> int:
             stdout=subprocess.PIPE,
         )
         reports: list[dict[str, Any]] = []
-        async with trio.open_nursery() as nursery:
-            url = await nursery.start(partial(_read_reports, process, reports))
-            traffic = Traffic(url, seed)
-            await traffic.run(rate, seconds)
-            lost = await traffic.lost()
-            process.send_signal(signal.SIGTERM)
-            exit_code = await process.wait()
+        try:
+            async with trio.open_nursery() as nursery:
+                url = await nursery.start(partial(_read_reports, process, reports))
+                traffic = Traffic(url, seed)
+                await traffic.run(rate, seconds)
+                lost = await traffic.lost()
+                process.send_signal(signal.SIGTERM)
+                exit_code = await process.wait()
+        finally:
+            process.kill()
     return _judge(reports, traffic, lost, exit_code)
 
 

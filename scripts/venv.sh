@@ -35,7 +35,11 @@ ensure_venv() {
   if [ ! -x .venv/bin/python ]; then
     python=$(find_python)
     echo "Setting up .venv with $python …" >&2
-    "$python" -m venv .venv
+    if command -v uv >/dev/null 2>&1; then
+      uv venv --quiet --python "$python" .venv
+    else
+      "$python" -m venv .venv || { rm -rf .venv; return 1; }
+    fi
   fi
   if [ ! "$stamp" -nt pyproject.toml ]; then
     echo "Installing trio_jobs${extras:+ with $extras} …" >&2

@@ -186,7 +186,7 @@ async def test_looking_at_jobs(start_system: StartSystem, autojump_clock: MockCl
     assert [job.id for job in (await service.list_jobs(status="pending")).jobs] == later[::-1]
     assert (await service.list_jobs(status="failed")).jobs == []
     assert len((await service.list_jobs(type="any")).jobs) == 3
-    assert await service.counts() == {"default": {State.SCHEDULED: 3, State.DONE: 1}}
+    assert await system.store.counts() == {"default": {State.SCHEDULED: 3, State.DONE: 1}}
 
     for limit in (0, -1, MAX_PAGE + 1):
         with pytest.raises(InvalidInput):

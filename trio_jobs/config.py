@@ -58,6 +58,9 @@ class Settings:
     max_tags: int = _setting(16, "Most tags of a job.")
 
     # HTTP connections
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), "Names besides localhost by which clients ask, e.g. behind a proxy; * allows any."
+    )
     head_timeout: float = _setting(10.0, "Time a client has to send a request's head.")
     body_timeout: float = _setting(30.0, "Longest silence within a request's body.")
     keep_alive: float = _setting(75.0, "Time an idle connection is kept.")

@@ -5,7 +5,6 @@
     │   ├── UnknownType       the caller's: no handler has this name
     │   └── TooLarge          the caller's: more bytes or jobs than a limit allows
     ├── NotFound              the caller's: no such job
-    ├── Conflict              the caller's: the job's state forbids it
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
     │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
     ├── StoreError            the operator's: the database cannot be opened or trusted
@@ -47,10 +46,6 @@ class TooLarge(InvalidInput):
 
 class NotFound(TrioJobsError):
     """There is no such job."""
-
-
-class Conflict(TrioJobsError):
-    """The job's state does not allow this."""
 
 
 class Unavailable(TrioJobsError):

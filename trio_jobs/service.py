@@ -12,7 +12,7 @@ from .ids import JobIds
 from .job import State, states_with_status
 from .registry import Handler, Registry
 from .storage.base import Store
-from .storage.records import Body, Counts, Job, NewJob, Page, is_json
+from .storage.records import Body, Job, NewJob, Page, is_json
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 MAX_ATTEMPTS = 1_000
@@ -101,10 +101,6 @@ class Service:
             raise InvalidInput("status must be pending, running, done or failed")
         return await self._store.list_jobs(states=states, type=type, before=before, limit=limit)
 
-    async def counts(self) -> Counts:
-        """How many jobs are in each queue and state."""
-        return await self._store.counts()
-
     async def check(self) -> None:
         """Raises Unavailable unless jobs can be stored and claimed right now."""
         if self.draining:
@@ -114,6 +110,7 @@ class Service:
     # ── what a job must be ────────────────────────────────────────────────────────────────────
 
     def _checked(self, order: Order, now: float) -> NewJob:
+        _check_name("a type", order.type, "/type")
         handler = self._registry[order.type]
         self._check_options(order)
         self._check_payload(order, handler)

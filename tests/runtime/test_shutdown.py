@@ -31,8 +31,13 @@ async def deaf(_input, ctx):
 async def blocking(_input, ctx):
     time.sleep(3600)
 
-settings, _ = Settings.load({"bind": "127.0.0.1:0", "shutdown_grace": 0.5})
-registry = Registry([Handler("deaf", deaf), Handler("blocking", blocking)])
+def hung(_input, ctx):
+    time.sleep(3600)
+
+settings, _ = Settings.load({"bind": "127.0.0.1:0", "shutdown_grace": 0.5,
+                             "cleanup_grace": 0.5})
+registry = Registry([Handler("deaf", deaf), Handler("blocking", blocking),
+                     Handler("hung", hung)])
 runtime = Runtime(
     settings, registry, on_ready=lambda urls: print("serving on", urls[0], flush=True)
 )
@@ -126,7 +131,7 @@ def test_clients_that_never_read_do_not_hold_the_exit(tmp_path):
         for _ in range(20):
             connection = socket.create_connection((host, int(port)))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(b"GET /jobs?limit=100 HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            connection.sendall(b"GET /jobs?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
             deaf.append(connection)
         start = time.monotonic()
         service.signal()
@@ -205,3 +210,31 @@ def test_a_killed_service_resumes_its_jobs_within_two_seconds(tmp_path):
         assert time.monotonic() - start < 4
         assert job["attempt"] == 1
         service.wait_for(id_, "done")
+
+
+def test_a_database_that_was_deleted_ends_the_process_whatever_its_jobs_do(tmp_path):
+    with running(tmp_path, command=(sys.executable, "-c", STUBBORN)) as service:
+        service.wait_for(service.post("hung"), "running")
+        for file in tmp_path.glob("trio-jobs.db*"):
+            if file.is_file():
+                file.unlink()
+        reply = service.http.post("/jobs", json={"type": "hung"})
+        assert reply.status_code == 503, "nothing may be acknowledged that nobody can find again"
+        assert service.exit_code() == 70
+        assert "is gone" in service.log
+
+
+def test_two_signals_end_even_a_client_that_reads_slowly(tmp_path):
+    with running(tmp_path) as service:
+        service.http.post("/jobs", json=[{"type": "noop"}] * 500)
+        host, port = service.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.sendall(b"GET /jobs?limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 40)
+            time.sleep(0.2)
+            service.signal(signal.SIGINT)
+            time.sleep(0.2)
+            start = time.monotonic()
+            service.signal(signal.SIGINT)
+            assert service.exit_code() == 0
+            assert time.monotonic() - start < 3

@@ -728,3 +728,37 @@ async def test_threads_carry_the_whole_life_of_many_jobs(backend: SqliteBackend)
                     nursery.start_soon(produce)
                     nursery.start_soon(work)
         assert await store.counts() == {"default": {State.DONE: 400}}
+
+
+async def test_nothing_is_acknowledged_into_a_file_that_nobody_will_find_again(
+    backend: SqliteBackend,
+) -> None:
+    async def moved_away() -> None:
+        async with backend.open() as store:
+            await store.enqueue([new_job()])
+            backend.path.rename(backend.path.with_name("elsewhere.db"))
+            with pytest.raises(Unavailable):
+                await store.enqueue([new_job()])
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await moved_away()
+    assert caught.value.subgroup(StoreBroken)
+
+
+async def test_readiness_writes_to_the_disk(backend: SqliteBackend) -> None:
+    async with backend.open() as store:
+        wal = backend.path.with_name(backend.path.name + "-wal")
+        before = wal.read_bytes()
+        await store.check_writable()
+        assert wal.read_bytes() != before
+
+
+async def test_one_claim_takes_no_more_than_its_budget_of_bytes(backend: SqliteBackend) -> None:
+    raw = [new_job(b"x" * 15_000_000, "application/x-raw", priority=n) for n in range(4)]
+    async with backend.open() as store:
+        for job in raw:
+            await store.enqueue([job])
+        assert [job.id for job in await claim(store)] == [raw[3].id, raw[2].id]
+        assert [job.id for job in await claim(store)] == [raw[1].id, raw[0].id]
+        assert backend.recount() == await store.counts()

@@ -107,7 +107,7 @@ async def test_no_job_is_claimed_before_there_is_a_hand_for_it(
     system = await start_system([crew.handler()], concurrency=3)
     ids = [await system.enqueue("crew") for _ in range(10)]
     await trio.sleep(0.5)
-    counts = await system.service.counts()
+    counts = await system.store.counts()
     assert counts["default"] == {State.RUNNING: 3, State.QUEUED: 7}
     assert system.worker.running == 3
     for id_ in ids:

@@ -5,6 +5,7 @@ import click
 from ..errors import TrioJobsError
 from ..storage import sqlite_path
 from ..storage.connection import open_writer, schema_version
+from ..storage.presence import Presence
 from .exits import fail
 from .settings import load, setting_options
 
@@ -20,8 +21,10 @@ def migrate(**flags: str | None) -> None:
     try:
         path = sqlite_path(settings.database)
         path.parent.mkdir(parents=True, exist_ok=True)
+        presence = Presence(path, shared=False)  # not under a service that is running
         db = open_writer(path, durable=True)
         click.echo(f"{path}: schema {schema_version(db)}", err=True)
         db.close()
-    except TrioJobsError as error:
+        presence.leave()
+    except (TrioJobsError, OSError) as error:
         fail(str(error))

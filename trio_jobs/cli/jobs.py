@@ -57,7 +57,7 @@ def enqueue(
     rest = [argument for argument in arguments if not argument.startswith("@")]
     api = Server(server)
     if files:
-        params = {"type": type_, **given, **_pairs(rest)}
+        params = {**_pairs(rest), "type": type_, **given}
         if tags:
             params["tags"] = ",".join(tags)
         headers = {"Content-Type": "application/octet-stream"}
@@ -118,10 +118,14 @@ def _pairs(arguments: list[str]) -> dict[str, Any]:
             pairs[name] = value
             continue
         try:
-            pairs[name[:-1]] = json.loads(value)
+            pairs[name[:-1]] = json.loads(value, parse_constant=_no_constant)
         except ValueError as error:
             fail(f"{argument!r}: what follows := is not JSON: {error}", Exit.USAGE)
     return pairs
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _read(files: list[str]) -> bytes:

@@ -25,7 +25,10 @@ class Server:
     def __init__(self, url: str) -> None:
         self._url = url
         # The service answers for itself: no proxy of the environment stands in between.
-        self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        except httpx.InvalidURL as error:
+            fail(f"{url!r} is not the URL of a service: {error}", Exit.USAGE)
 
     def call(self, method: str, path: str, **request: Any) -> Any:
         """The answer's JSON."""
@@ -39,7 +42,10 @@ class Server:
         if not response.is_success:
             code = Exit.NOT_FOUND if response.status_code == 404 else Exit.REFUSED
             fail(_problem(response), code)
-        return response.json()
+        try:
+            return response.json()
+        except ValueError:
+            fail(f"what answers at {self._url} is not trio_jobs", Exit.UNREACHABLE)
 
 
 def _problem(response: httpx.Response) -> str:

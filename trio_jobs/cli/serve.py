@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import resource
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,12 @@ import trio
 from .. import __version__
 from ..builtin import handlers
 from ..config import Settings
-from ..errors import StoreBroken
 from ..registry import Registry
-from ..runtime import Runtime, reasons
+from ..runtime import Runtime, exit_code, reasons
 from .exits import Exit, fail
 from .settings import load, setting_options
+
+MAX_DESCRIPTORS = 65_536
 
 
 @click.command()
@@ -35,12 +37,8 @@ def serve(**flags: Any) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("trio_jobs.edge").setLevel(logging.WARNING)  # we greet ourselves
-    # Collections of the young found next to nothing and took 30 ms of the slowest POSTs in a
-    # hundred; a twentieth as many take 17.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a descriptor
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the URLs of webhooks may hold secrets
+    tune_process()
     try:
         registry = Registry(handlers(settings))
         trio.run(Runtime(settings, registry, on_ready=partial(_greet, settings)).run)
@@ -48,8 +46,22 @@ def serve(**flags: Any) -> None:
         found = reasons(error)
         if not found:
             raise
-        broken = any(isinstance(reason, StoreBroken) for reason in found)
-        fail(_explained(found[0], settings), Exit.STORE_BROKEN if broken else Exit.ERROR)
+        fail(_explained(found[0], settings), Exit(exit_code(found)))
+
+
+def tune_process() -> None:
+    """What a process that serves wants of Python and of the system."""
+    # Collections of the young found next to nothing and took 30 ms of the slowest POSTs in a
+    # hundred; a twentieth as many take 17.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY or most > MAX_DESCRIPTORS:
+        most = MAX_DESCRIPTORS
+    with suppress(OSError, ValueError):  # a connection is a descriptor
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
 
 
 def _refuse_strangers(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from ..config import Settings
 from ..service import Service
 from . import jobs, problems
 from .answer import STANDARD_HEADERS, Answer, RequestIds, refusal
+from .boundary import Boundary
 from .hot import ASGI, HotPath
 
 
@@ -20,7 +21,8 @@ def create_app(service: Service, settings: Settings) -> ASGI:
     """The ASGI app over `service`; it owns nothing and starts nothing."""
     request_ids = RequestIds()
     app = cast(ASGI, create_quart(service, settings, request_ids))
-    return HotPath(app, service, settings, request_ids)
+    hot = HotPath(app, service, settings, request_ids)
+    return Boundary(hot, settings, request_ids)
 
 
 def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:
@@ -28,6 +30,7 @@ def create_quart(service: Service, settings: Settings, request_ids: RequestIds) 
     app = QuartTrio("trio_jobs", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max(settings.max_body, settings.max_upload)
     app.config["RESPONSE_TIMEOUT"] = None
+    app.config["BODY_TIMEOUT"] = None  # the edge has a deadline for silence
     _add_manners(app, request_ids)
     _add_routes(app, service, settings)
     return app

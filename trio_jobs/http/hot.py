@@ -47,8 +47,10 @@ class HotPath:
                     await self._create(scope, headers, content_type, receive, send)
                     return
             elif method == "GET" and len(path) == _JOB_PATH_LENGTH and path.startswith(_JOB_PATH):
-                await self._read(scope, path[len(_JOB_PATH) :], send)
-                return
+                id_ = path[len(_JOB_PATH) :]
+                if "/" not in id_:
+                    await self._read(scope, id_, send)
+                    return
         await self._app(scope, receive, send)
 
     async def _create(
@@ -74,7 +76,7 @@ class HotPath:
             )
         except Exception as error:
             answer = refusal(error, request_id)
-        await _send(send, answer, request_id)
+        await send_answer(send, answer, request_id)
 
     async def _read(self, scope: Scope, id_: str, send: Send) -> None:
         given = _first(scope["headers"], b"x-request-id")
@@ -83,7 +85,7 @@ class HotPath:
             answer = await jobs.read(self._service, id_, query_string=scope["query_string"])
         except Exception as error:
             answer = refusal(error, request_id)
-        await _send(send, answer, request_id)
+        await send_answer(send, answer, request_id)
 
     async def _body(self, receive: Receive) -> bytes | None:
         message = await receive()
@@ -107,7 +109,8 @@ def _first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     return b""
 
 
-async def _send(send: Send, answer: Answer, request_id: str) -> None:
+async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
+    """`answer` with the standard headers, as ASGI messages."""
     headers = [
         (b"content-type", answer.content_type.encode()),
         *(

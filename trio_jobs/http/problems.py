@@ -9,7 +9,6 @@ from http import HTTPStatus
 import msgspec
 
 from ..errors import (
-    Conflict,
     InvalidInput,
     NotFound,
     TooLarge,
@@ -29,6 +28,10 @@ class Malformed(TrioJobsError):
 
 class UnsupportedMediaType(TrioJobsError):
     """The body is of a kind that this call does not take."""
+
+
+class Forbidden(TrioJobsError):
+    """This may not be asked from where it comes from."""
 
 
 class NoSuchPath(TrioJobsError):
@@ -76,7 +79,12 @@ KINDS: dict[type[Exception], Kind] = {
         "The body is JSON, but not what this call takes. Each error points at the member at fault.",
     ),
     NotFound: Kind("not-found", 404, "Not found", "There is no job with this id, or no longer."),
-    Conflict: Kind("conflict", 409, "Conflict", "The job's state does not allow this."),
+    Forbidden: Kind(
+        "forbidden",
+        403,
+        "Forbidden",
+        "The Host is no name of this service, or a web page of another site asks.",
+    ),
     Uncertain: Kind(
         "uncertain",
         503,

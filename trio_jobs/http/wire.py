@@ -119,7 +119,7 @@ def _payload(request: JobRequest) -> bytes:
         decoded = base64.b64decode(msgspec.json.decode(raw, type=str), validate=True)
         msgspec.json.decode(decoded)
         decoded.decode()
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         raise InvalidInput(hint, "/payload") from None
     return decoded
 

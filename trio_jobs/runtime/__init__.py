@@ -1,5 +1,5 @@
 """The one nursery: the store, workers, upkeep, HTTP, and the way down when a signal comes."""
 
-from .runtime import Runtime, reasons
+from .runtime import Runtime, exit_code, reasons
 
-__all__ = ["Runtime", "reasons"]
+__all__ = ["Runtime", "exit_code", "reasons"]

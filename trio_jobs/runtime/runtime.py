@@ -9,13 +9,13 @@ flushes and checkpoints; exit 0. The third signal exits at once.
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
 
 from ..config import Settings
-from ..errors import TrioJobsError
+from ..errors import StoreBroken, TrioJobsError
 from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 CLEANUP = 1.0  # seconds that cancelled jobs, then connections, have within the ladder
 WATCHDOG = 10.0  # … and after which a thread ends the process
 RESTART = 1.0
+EXIT_BROKEN = 70  # EX_SOFTWARE: the store failed; nothing more is acknowledged
 
 
 class Runtime:
@@ -49,6 +50,7 @@ class Runtime:
         self._service = Service(self._store, registry, settings)
         self._worker = Worker(self._store, registry, settings) if settings.worker else None
         self._maintenance = Maintenance(self._store, settings)
+        self._ready = False
         self._close_http = trio.Event()
         self._http = trio.CancelScope()
         self._http_ended = trio.Event()
@@ -59,10 +61,11 @@ class Runtime:
         with self._signals.handled():
             async with trio.open_nursery() as nursery:
                 store = await nursery.start(self._run_store)
-                await nursery.start(self._maintenance.run)
+                await nursery.start(self._part, self._maintenance.run)
                 if self._worker is not None:
-                    await nursery.start(self._worker.run)
+                    await nursery.start(self._part, self._worker.run)
                 self._on_ready(await nursery.start(self._serve))
+                self._ready = True
                 await self._signals.stop.wait()
                 await self._step_down()
                 self._store.close()
@@ -75,10 +78,27 @@ class Runtime:
                     os._exit(0)
                 nursery.cancel_scope.cancel()
 
+    async def _part(
+        self, run: Callable[..., Awaitable[None]], *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        """Runs a part that the process cannot do without.
+
+        When it fails, the root nursery is cancelled and waits for handlers in threads, which may
+        never return; so the clock starts here.
+        """
+        try:
+            await run(task_status=task_status)
+        except Exception as error:
+            found = reasons(error)
+            if self._ready:
+                log.critical("stopping: %s", found[0] if found else repr(error))
+            self._signals.end_after(self._settings.cleanup_grace, exit_code(found))
+            raise
+
     async def _run_store(self, *, task_status: trio.TaskStatus[trio.Event]) -> None:
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._store.run)
+            await nursery.start(self._part, self._store.run)
             task_status.started(ended)
         ended.set()
 
@@ -114,10 +134,11 @@ class Runtime:
         if self._worker is not None:
             await self._drain(self._worker, end_of_grace)
         self._close_http.set()
-        if self._signals.hurry.is_set():
-            end_of_grace = 0.0
         self._http.deadline = max(end_of_grace, trio.current_time() + CLEANUP)
-        await self._http_ended.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hurry_http)
+            await self._http_ended.wait()
+            nursery.cancel_scope.cancel()
 
     async def _drain(self, worker: Worker, end_of_grace: float) -> None:
         worker.quiet()
@@ -139,7 +160,14 @@ class Runtime:
             with trio.move_on_after(CLEANUP):
                 await worker.drained.wait()
             worker.abandon_all()
-            await worker.drained.wait()
+            with trio.move_on_after(CLEANUP):
+                await worker.drained.wait()
+            if not worker.drained.is_set():
+                log.error("the store takes no verdicts; what ran here is rescued at the next start")
+
+    async def _hurry_http(self) -> None:
+        await self._signals.hurry.wait()
+        self._http.deadline = min(self._http.deadline, trio.current_time() + CLEANUP)
 
     async def _until_hurry(self, scope: trio.CancelScope) -> None:
         await self._signals.hurry.wait()
@@ -153,7 +181,13 @@ async def _report_running(worker: Worker) -> None:
 
 
 def reasons(error: BaseException) -> list[TrioJobsError | OSError]:
-    """The errors that a person can do something about, out of an exception with groups in it."""
+    """The errors that a person can do something about, the gravest first."""
     if isinstance(error, BaseExceptionGroup):
-        return [reason for inner in error.exceptions for reason in reasons(inner)]
+        found = [reason for inner in error.exceptions for reason in reasons(inner)]
+        return sorted(found, key=lambda reason: not isinstance(reason, StoreBroken))
     return [error] if isinstance(error, (TrioJobsError, OSError)) else []
+
+
+def exit_code(found: list[TrioJobsError | OSError]) -> int:
+    """What the process exits with for these reasons."""
+    return EXIT_BROKEN if any(isinstance(reason, StoreBroken) for reason in found) else 1

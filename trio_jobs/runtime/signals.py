@@ -26,6 +26,7 @@ class Signals:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._count = 0
+        self._watchdog: threading.Timer | None = None
         self.stop = trio.Event()
         self.hurry = trio.Event()
 
@@ -41,14 +42,27 @@ class Signals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+
+    def end_after(self, seconds: float, code: int) -> None:
+        """Ends the process with `code` if it is still there in `seconds`, whatever it does."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = threading.Timer(seconds, _end, (seconds, code))
+        self._watchdog.daemon = True
+        self._watchdog.start()
 
     def _came(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if self._count >= 3:
             os._exit(EXIT_AT_ONCE)
         if self._count == 1:
-            watchdog = threading.Timer(self._patience, os._exit, (EXIT_BY_WATCHDOG,))
-            watchdog.daemon = True
-            watchdog.start()
+            self.end_after(self._patience, EXIT_BY_WATCHDOG)
         event = self.stop if self._count == 1 else self.hurry
         self._token.run_sync_soon(event.set)
+
+
+def _end(seconds: float, code: int) -> None:
+    os.write(2, f"trio_jobs: still not stopped after {seconds:g} s; leaving ({code})\n".encode())
+    os._exit(code)

@@ -14,7 +14,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import StoreLocked
+from ..errors import StoreLocked, Unavailable
 
 PREFIX = "process-"
 
@@ -50,14 +50,20 @@ class Presence:
         nameless.rename(self._workers / self.identity)
 
     def living(self) -> set[str]:
-        """The identities of all living processes; the files of dead ones are removed."""
+        """The identities of all living processes; the files of dead ones are removed.
+
+        Raises Unavailable when they cannot be looked at (no descriptor is left, say).
+        """
         alive = {self.identity}
-        for file in self._workers.iterdir():
-            if file.name.startswith(PREFIX) and file.name != self.identity:
-                if _is_held(file):
-                    alive.add(file.name)
-                else:
-                    file.unlink(missing_ok=True)
+        try:
+            for file in self._workers.iterdir():
+                if file.name.startswith(PREFIX) and file.name != self.identity:
+                    if _is_held(file):
+                        alive.add(file.name)
+                    else:
+                        file.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"cannot tell which workers live: {error}") from error
         return alive
 
     def leave(self) -> None:

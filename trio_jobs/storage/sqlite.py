@@ -13,7 +13,7 @@ import apsw
 import msgspec
 import trio
 
-from ..errors import Unavailable
+from ..errors import StoreBroken, StoreError
 from ..job import State
 from .base import Pulse
 from .batcher import Batcher
@@ -76,8 +76,7 @@ class SqliteStore:
             weight=lambda write: write.weight,
         )
         self._reads = Batcher[Sequence[str]](partial(run_sync, self._read_jobs))
-        self._reading = trio.Lock()  # a connection serves one thread at a time
-        self._readable = False
+        self._queries = Batcher[tuple[str, tuple[Any, ...]]](partial(run_sync, self._read_values))
         self.doorbell = Doorbell()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -87,21 +86,20 @@ class SqliteStore:
         when it fails in service.
         """
         await self._run_sync(self._open)
-        self._readable = True
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._writes.run)
                 await nursery.start(self._reads.run)
+                await nursery.start(self._queries.run)
                 task_status.started()
         finally:
             with trio.CancelScope(shield=True):
-                async with self._reading:
-                    self._readable = False
-                    await self._run_sync(self._close)
+                await self._run_sync(self._close)
 
     def close(self) -> None:
         self._writes.close()
         self._reads.close()
+        self._queries.close()
 
     @property
     def identity(self) -> str:
@@ -188,18 +186,20 @@ class SqliteStore:
         return SqlitePulse(open_pulse(self._path))
 
     async def _read(self, query: str, *args: Any) -> Any:
-        async with self._reading:
-            if not self._readable:
-                raise Unavailable("the store is closed")
-            return await self._run_sync(self._read_value, query, args)
+        return await self._queries((query, args))
 
     # ── in threads ────────────────────────────────────────────────────────────────────────────
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._presence = Presence(self._path, shared=self._shared)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._presence = Presence(self._path, shared=self._shared)
+        except OSError as error:
+            raise StoreError(f"the database cannot be opened: {error}") from error
         try:
             self._writer = open_writer(self._path, durable=self._durable)
+            found = self._path.stat()
+            self._file = found.st_dev, found.st_ino
             self._batch_reader = open_reader(self._path)
             self._reader = open_reader(self._path)
         except BaseException:
@@ -212,9 +212,9 @@ class SqliteStore:
         self._writer.close()  # the last connection checkpoints and removes the WAL
         self._presence.leave()
 
-    def _read_value(self, query: str, args: tuple[Any, ...]) -> Any:
+    def _read_values(self, queries: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
         with translated():
-            return self._reader.execute(_SQL[query], args).get
+            return [self._reader.execute(_SQL[query], args).get for query, args in queries]
 
     def _read_jobs(self, requests: Sequence[Sequence[str]]) -> list[dict[str, Job]]:
         """For each list of ids, the jobs that exist."""
@@ -227,7 +227,16 @@ class SqliteStore:
 
     def _transact(self, writes: Sequence[Write]) -> list[Any]:
         with translated():
-            return transact(self._writer, writes)
+            return transact(self._writer, writes, self._check_file)
+
+    def _check_file(self) -> None:
+        """Before each commit: SQLite writes on happily to a file that nobody will find again."""
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise StoreBroken(f"{self._path} is gone: {error}") from error
+        if (found.st_dev, found.st_ino) != self._file:
+            raise StoreBroken(f"{self._path} has been replaced by another file")
 
 
 class SqlitePulse:

@@ -215,6 +215,19 @@ begin
   order by j.priority desc, j.run_at, j.seq
   limit new.n - (select count(*) from moved);
 
+  -- Payloads of 32 MB together are enough for one answer; what is beyond waits for the next claim.
+  delete from moved
+  where (select sum(octet_length(p.body)) from moved as m cross join payloads as p using (seq))
+        > 32000000
+    and seq not in (
+      select seq from (
+        select j.seq, row_number() over best as place, sum(octet_length(p.body)) over best as bytes
+        from moved as m cross join jobs as j using (seq) cross join payloads as p using (seq)
+        window best as (order by j.priority desc, j.run_at, j.seq)
+      )
+      where place = 1 or bytes <= 32000000
+    );
+
   update jobs
   set state = 'running', reason = null, attempt = attempt + 1, version = version + 1,
       updated_at = new.now, started_at = new.now, worker = new.worker, lease_token = m.token,

@@ -33,7 +33,7 @@ class Write:
 
     @property
     def weight(self) -> int:
-        """About how many rows it touches."""
+        """About how many rows it touches; a row counts once more for each 500 bytes of body."""
         return 1
 
     def run(self, db: apsw.Connection) -> Any:
@@ -46,8 +46,11 @@ class Write:
         return [write.run(db) for write in writes]
 
 
-def transact(db: apsw.Connection, writes: Sequence[Write]) -> list[Any]:
-    """All of `writes` in one transaction, or none; the answers, in their order."""
+def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> list[Any]:
+    """All of `writes` in one transaction, or none; the answers, in their order.
+
+    `check` has the last word before the commit.
+    """
     answers: list[Any] = [None] * len(writes)
     places: dict[type[Write], list[int]] = {}
     for place, write in enumerate(writes):
@@ -60,12 +63,17 @@ def transact(db: apsw.Connection, writes: Sequence[Write]) -> list[Any]:
                 mine, kind.apply(db, [writes[at] for at in mine]), strict=True
             ):
                 answers[place] = answer
+        check()
         db.execute("commit")
     except BaseException:
         if db.in_transaction:
             db.execute("rollback")
         raise
     return answers
+
+
+def _weight(text: str | None, raw_hex: str | None) -> int:
+    return 1 + len(text or raw_hex or "") // 500
 
 
 def _json(rows: Any) -> str:
@@ -88,7 +96,7 @@ class Settle(Write):
 
     @property
     def weight(self) -> int:
-        return len(self.settlements)
+        return sum(_weight(row.result_text, row.result_hex) for row in self.settlements)
 
     @classmethod
     def apply(cls, db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
@@ -137,7 +145,7 @@ class Enqueue(Write):
 
     @property
     def weight(self) -> int:
-        return len(self.jobs)
+        return sum(_weight(row.payload_text, row.payload_hex) for row in self.jobs)
 
     @classmethod
     def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[None]:
@@ -181,9 +189,9 @@ def extend(db: apsw.Connection, leases: Sequence[Lease], expires_at: float) -> s
 
 @dataclass(frozen=True, slots=True)
 class Touch(Write):
-    """Changes nothing, but takes the write lock and commits: proof that writing works."""
+    """Writes and commits a page as it was: proof that the disk takes it."""
 
     order = 6
 
     def run(self, db: apsw.Connection) -> None:
-        pass
+        db.execute(_SQL["touch"])

@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 
 import trio
 
-from ..errors import TrioJobsError
+from ..errors import Unavailable
 from ..storage.base import Pulse, Store
 from ..storage.records import Lease
 
@@ -107,7 +107,7 @@ class Heartbeat:
             return True
         try:
             held = pulse.extend(list(leases.values()), self._now() + self._lease)
-        except TrioJobsError as error:
+        except Unavailable as error:
             log.warning("could not extend %d leases, trying again: %s", len(leases), error)
             return False
         for id_, lease in leases.items():

@@ -1,0 +1,61 @@
+"""Who may ask at all, before anybody has a token: this machine's programs, not the web pages in it.
+
+A page that a browser of this machine shows can send requests here, and a name that its owner points
+to 127.0.0.1 makes it read the answers too (DNS rebinding). So the Host must be a name of ours, and
+what a browser says comes from another site may not change anything.
+"""
+
+from urllib.parse import urlsplit
+
+from ..config import Settings
+from .answer import RequestIds, refusal
+from .hot import ASGI, Receive, Scope, Send, send_answer
+from .problems import Forbidden
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Boundary:
+    """An ASGI layer in front of the whole app; it answers what may not pass with 403."""
+
+    def __init__(self, app: ASGI, settings: Settings, request_ids: RequestIds) -> None:
+        self._app = app
+        self._request_ids = request_ids
+        bound = urlsplit(f"//{settings.bind}").hostname or ""
+        self._any_host = settings.bind.startswith("unix:") or "*" in settings.allowed_hosts
+        self._hosts = _LOCAL | {bound} | {name.lower() for name in settings.allowed_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = dict(reversed(scope["headers"]))
+            try:
+                self._check(scope["method"], headers)
+            except Forbidden as error:
+                given = headers.get(b"x-request-id", b"").decode("latin-1")
+                request_id = self._request_ids.name(given)
+                await send_answer(send, refusal(error, request_id), request_id)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, method: str, headers: dict[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not self._any_host and _name(host) not in self._hosts:
+            raise Forbidden(
+                f"This service is not known as {_name(host)!r} here; the setting allowed_hosts "
+                "adds names."
+            )
+        if method in _SAFE:
+            return
+        if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+            raise Forbidden("Web pages of other sites may not change anything here.")
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+            raise Forbidden("Web pages of other origins may not change anything here.")
+
+
+def _name(host: str) -> str:
+    """The Host without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
