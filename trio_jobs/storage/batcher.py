@@ -62,13 +62,13 @@ class Batcher(Generic[Request]):
     neighbour. Unavailable is everybody's answer, and StoreBroken ends `run`.
 
     `patience(request)` says how long it may wait for company. A lone settle waits a MOMENT, and
-    rides with the next enqueue instead of making it wait behind an fsync (0.24 ms against 1.0 ms
-    per POST on one connection). An enqueue waits a TURN: the worker, woken by its doorbell, gets
-    its claim on board. A crowd waits for nobody: what comes after it is handled while it is on its
-    way, instead of before (7,000 POSTs/s against 5,900 on 64 connections).
+    rides with the next enqueue instead of making it wait behind an fsync. An enqueue waits a TURN:
+    the worker, woken by its doorbell, gets its claim on board. A crowd waits for nobody: what comes
+    after it is handled while it is on its way, instead of before (7,000 POSTs/s against 5,900 on 64
+    connections).
 
-    `weight(request)` bounds a batch: without it, 256 clients with arrays of 1,000 jobs made one
-    transaction of all of them, and the next caller waited for seconds.
+    `weight(request)` bounds a batch: without it, 256 clients with arrays of 1,000 jobs fell to
+    5,000 jobs/s, from 52,000 with 64 clients.
     """
 
     def __init__(
