@@ -5,6 +5,9 @@
     │   ├── UnknownType       the caller's: no handler has this name
     │   └── TooLarge          the caller's: more bytes or jobs than a limit allows
     ├── NotFound              the caller's: no such job
+    ├── Conflict              the caller's: the job's state, or a key, forbids it
+    │   ├── KeyReused         the caller's: an Idempotency-Key came with another request
+    │   └── Outdated          the caller's: the job has changed since it was read
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
     │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
     ├── StoreError            the operator's: the database cannot be opened or trusted
@@ -14,7 +17,9 @@
     ├── ConfigError           the operator's: a setting is wrong
     └── Steering              raised by a handler to say how its attempt ends
         ├── Fail              for good, no more attempts
-        └── Retry             again, after `after` seconds when given
+        ├── Retry             again, after `after` seconds when given
+        ├── Snooze            again in `seconds`, uncharged
+        └── Cancel            the job is to be cancelled
 
 The docstring of a class is the sentence a user may read.
 """
@@ -46,6 +51,18 @@ class TooLarge(InvalidInput):
 
 class NotFound(TrioJobsError):
     """There is no such job."""
+
+
+class Conflict(TrioJobsError):
+    """The job's state, or another job, forbids this."""
+
+
+class KeyReused(Conflict):
+    """The Idempotency-Key was used before, with another request."""
+
+
+class Outdated(Conflict):
+    """The job has changed since it was read."""
 
 
 class Unavailable(TrioJobsError):
@@ -97,3 +114,15 @@ class Retry(Steering):
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class Snooze(Steering):
+    """Nothing to do yet: the job comes back in `seconds`, and no attempt is charged."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"come back in {seconds} s")
+        self.seconds = seconds
+
+
+class Cancel(Steering):
+    """This job is to be cancelled: nobody needs it any more."""

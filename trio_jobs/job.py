@@ -54,6 +54,7 @@ class Event(StrEnum):
     RESCUE = "rescue"  # its lease ran out with no outcome
     QUARANTINE = "quarantine"  # … for the third time
     CANCEL = "cancel"  # a person, its deadline or its parent stops it
+    POSTPONE = "postpone"  # a person moves its run_at into the future
     RETRY = "retry"  # a person gives it fresh attempts
 
 
@@ -64,6 +65,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     },
     State.QUEUED: {
         Event.CLAIM: State.RUNNING,
+        Event.POSTPONE: State.SCHEDULED,
         Event.CANCEL: State.CANCELLED,
     },
     State.RUNNING: {
@@ -155,7 +157,7 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The attempt was cancelled from outside, for `reason`."""
+    """The attempt was cancelled, for `reason`: from outside, or by a handler that raised Cancel."""
 
     reason: Reason
     error: Error | None = None
@@ -216,8 +218,8 @@ class Verdict(NamedTuple):
         return cls(Event.RELEASE, charged=False, reason=Reason.SHUTDOWN)
 
     @classmethod
-    def cancelled(cls, reason: Reason) -> "Verdict":
-        return cls(Event.CANCEL, reason=reason)
+    def cancelled(cls, reason: Reason, error: Error | None) -> "Verdict":
+        return cls(Event.CANCEL, reason=reason, error=error)
 
 
 def judge(job: Attempted, outcome: Outcome, now: float, backoff: Backoff) -> Verdict | None:
@@ -241,8 +243,8 @@ def judge(job: Attempted, outcome: Outcome, now: float, backoff: Backoff) -> Ver
         case Stopped(Reason.TIMEOUT, error):
             error = error or Error("Timeout", "the attempt took longer than its timeout")
             return _again(job, error, Reason.TIMEOUT, Reason.TIMEOUT, now, backoff)
-        case Stopped(reason):
-            return Verdict.cancelled(reason)
+        case Stopped(reason, error):
+            return Verdict.cancelled(reason, error)
 
 
 def _again(

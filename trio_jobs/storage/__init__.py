@@ -20,3 +20,8 @@ def sqlite_path(url: str) -> Path:
 def open_store(url: str, *, durable: bool, shared: bool) -> Store:
     """A store for `url`; nothing is opened before its `run`."""
     return SqliteStore(sqlite_path(url), durable=durable, shared=shared)
+
+
+def open_visitor(url: str) -> Store:
+    """A store for a call or two, beside whatever service has the database. It must exist."""
+    return SqliteStore(sqlite_path(url), visitor=True)

@@ -15,14 +15,36 @@ be stored), StoreBroken (the file cannot be trusted any more; stop the process).
 The contract suite (tests/storage/test_contract.py) runs against every backend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import trio
 
 from ..job import State
 from .doorbell import Doorbell
-from .records import Claimed, Counts, Job, Lease, NewJob, Page, Promoted, Rescued, Settlement
+from .records import (
+    Amendment,
+    AttemptRecord,
+    Changes,
+    Claimed,
+    Counts,
+    Enqueued,
+    Expired,
+    Filter,
+    Job,
+    Key,
+    Lease,
+    LogLine,
+    Moved,
+    NewJob,
+    Page,
+    Promoted,
+    QueueInfo,
+    Report,
+    Rescued,
+    Scan,
+    Settlement,
+)
 
 
 class Pulse(Protocol):
@@ -41,29 +63,89 @@ class Store(Protocol):
     """Durable jobs. Times are Unix seconds and always the caller's.
 
     `run` opens the store, is ready when it calls `started()`, and serves until `close`.
-    `identity` names this process as a worker; `doorbell` rings when a job may have become due.
+    `identity` names this process as a worker. `doorbell` rings when a job may have become due,
+    `cancels_bell` when a running one was asked to stop, `changes_bell` when anything has changed;
+    each has one listener.
     """
 
     doorbell: Doorbell
+    cancels_bell: Doorbell
+    changes_bell: Doorbell
 
     @property
     def identity(self) -> str: ...
 
     async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None: ...
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> None:
-        """Stores all of `jobs` or none."""
+    # ── asked by callers ──────────────────────────────────────────────────────────────────────
+
+    async def enqueue(self, jobs: Sequence[NewJob], key: Key | None = None) -> Enqueued:
+        """Stores all of `jobs` or none.
+
+        Raises Conflict for a job with `on_conflict` reject, or replace of one that runs already;
+        KeyReused when the key came with another fingerprint before.
+        """
+
+    async def cancel(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
+        """Cancels those that wait; asks those that run to stop (their state stays running).
+
+        A job that was asked to stop is never run again: should its worker die, or hand it back, it
+        is cancelled. Jobs that do not exist are left out of the answer, here and below.
+        """
+
+    async def retry(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
+        """Queues finished jobs again with fresh attempts: attempt and crashes are 0, the result
+        and a deadline that has passed are gone; the history stays.
+
+        Not done where another job holds its unique key by now.
+        """
+
+    async def amend(self, amendments: Sequence[Amendment], now: float) -> dict[str, Moved]:
+        """Changes jobs that wait; their state follows from their new run_at."""
+
+    async def remove(self, ids: Sequence[str]) -> dict[str, Moved]:
+        """Removes the records of finished jobs."""
 
     async def get(self, ids: Sequence[str]) -> dict[str, Job]:
         """Those that exist, by id, bodies included."""
 
-    async def list_jobs(
-        self, *, states: Sequence[State], type: str | None, before: int | None, limit: int
-    ) -> Page:
+    async def list_jobs(self, filter: Filter, *, before: int | None, limit: int) -> Page:
         """Newest first, without bodies; `before` is the cursor of an earlier page."""
+
+    async def scan(self, filter: Filter, after: int, limit: int) -> Scan:
+        """The ids of at most `limit` jobs that match, oldest first; for walking all of them.
+
+        It looks at a bounded number of jobs, so a step may bring few or none. Start with 0.
+        """
 
     async def counts(self) -> Counts:
         """How many jobs are in each queue and state; cheap at any size."""
+
+    async def attempts(self, id: str) -> list[AttemptRecord]:
+        """All attempts of a job, oldest first, the running one included."""
+
+    async def logs(self, id: str, after: int, limit: int) -> list[LogLine]:
+        """At most `limit` lines of a job with an `n` above `after`, oldest first."""
+
+    async def ahead(self, id: str, limit: int) -> int:
+        """How many queued jobs of its queue would be claimed before this queued one; at most
+        `limit` are counted."""
+
+    async def queues(self) -> list[QueueInfo]:
+        """Every queue that has jobs or is paused, by name."""
+
+    async def pause(self, queue: str, now: float) -> None:
+        """No job of this queue is claimed, in any process, until `resume`."""
+
+    async def resume(self, queue: str) -> None: ...
+
+    async def changes(self, after: int | None, limit: int) -> Changes:
+        """What has changed since the change number `after`; looks at `limit` changes at most.
+
+        None: nothing, but `last` says where we are. Jobs that are gone are left out.
+        """
+
+    # ── asked by workers ──────────────────────────────────────────────────────────────────────
 
     async def claim(
         self,
@@ -73,28 +155,59 @@ class Store(Protocol):
         now: float,
         expires_at: float,
         last_chance: bool = True,
+        queues: Mapping[str, int] | None = None,
     ) -> list[Claimed]:
         """At most `limit` queued jobs of these types, now running under fresh lease tokens.
 
         Order: priority (higher first), then run_at, then age. With `last_chance`, one of them may
         be a job that one more crash will quarantine; a worker runs one of those at a time, so
         that the last crash tells the culprit from those that ran beside it.
+
+        `queues` says how many of each queue at most; "*" stands for all others together. None: any.
+        Paused queues are passed over.
         """
 
     async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
         """The ids of the leases that are still held, now until `expires_at`."""
 
-    async def settle(self, settlements: Sequence[Settlement], now: float) -> set[str]:
-        """The ids of the jobs whose verdict was accepted; for all others the lease was lost."""
+    async def report(self, reports: Sequence[Report], now: float) -> set[str]:
+        """Keeps progress and log lines; the ids of the jobs whose lease is still held."""
+
+    async def cancels(self, worker: str) -> list[Lease]:
+        """The leases of this worker whose jobs were asked to stop."""
+
+    async def settle(
+        self, settlements: Sequence[Settlement], now: float, reports: Sequence[Report] = ()
+    ) -> set[str]:
+        """The ids of the jobs whose verdict was accepted; for all others the lease was lost.
+
+        `reports` are written before, in the same transaction. A job that was asked to stop and
+        would wait again is cancelled instead.
+        """
+
+    # ── upkeep ────────────────────────────────────────────────────────────────────────────────
 
     async def promote(self, now: float, limit: int) -> Promoted:
         """Moves at most `limit` due jobs from scheduled to queued."""
+
+    async def expire(self, now: float, limit: int) -> Expired:
+        """Cancels (reason `deadline`) at most `limit` waiting jobs whose deadline has passed."""
 
     async def rescue(self, now: float, limit: int) -> Rescued:
         """Takes at most `limit` jobs from leases that ran out, or whose process is known dead.
 
         Their attempt is given back and a crash is counted instead; too many crashes quarantine
-        the job (failed, reason `poison`), so that it cannot kill workers for ever.
+        the job (failed, reason `poison`), so that it cannot kill workers for ever. One that was
+        asked to stop is cancelled.
+        """
+
+    async def prune(
+        self, cutoffs: Sequence[tuple[str | None, State, float]], now: float, limit: int
+    ) -> int:
+        """Removes at most `limit` finished jobs whose time is up; how many it was.
+
+        `cutoffs` has, for (type or None for all other types, state), when they must have
+        finished. Expired idempotency keys and old changes go as well, and the file shrinks.
         """
 
     async def check_writable(self) -> None:

@@ -1,10 +1,14 @@
-"""Named queries: SQL lives in `.sql` files, under `-- name: verb_what` lines."""
+"""Named queries: SQL lives in `.sql` files, under `-- name: verb_what` lines.
+
+`{name}` in a query stands for an earlier one: a condition that several share.
+"""
 
 import re
 from functools import cache
 from importlib.resources import files
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_PART = re.compile(r"\{(\w+)\}")
 
 
 def script(filename: str) -> str:
@@ -20,5 +24,5 @@ def load(filename: str) -> dict[str, str]:
     for name, sql in zip(parts[::2], parts[1::2], strict=True):
         if name in queries:
             raise ValueError(f"{filename}: two queries are named {name}")
-        queries[name] = sql.strip()
+        queries[name] = _PART.sub(lambda part: queries[part[1]], sql.strip())
     return queries

@@ -4,12 +4,15 @@ They are msgspec arrays because the SQLite backend passes whole batches as one J
 of the fields is the order of the columns in `sqlite.sql`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ..errors import InvalidInput
 from ..job import CRASHES_ALLOWED, State, Verdict
+
+UNTIL_FINISHED = 1e18
+"""`unique_until` of a job that holds its key for as long as it is not finished."""
 
 
 class Body(NamedTuple):
@@ -30,6 +33,8 @@ class Body(NamedTuple):
 
 def is_json(content_type: str) -> bool:
     """True for `application/json` and `…+json`, whatever its parameters."""
+    if content_type == "application/json":
+        return True
     essence = content_type.partition(";")[0].strip().lower()
     return essence == "application/json" or essence.endswith("+json")
 
@@ -42,7 +47,12 @@ def body_bytes(text: str | None, raw_hex: str | None) -> bytes | None:
 
 
 class NewJob(msgspec.Struct, array_like=True, frozen=True):
-    """A job to store; its state is `queued`, or `scheduled` until `run_at`."""
+    """A job to store; its state is `queued`, or `scheduled` until `run_at`.
+
+    With a `unique_key`, it is stored only where no other job of its type holds that key, and holds
+    it until `unique_until`. Else `on_conflict` decides: `return` leaves the holder as it is,
+    `replace` gives it this one's payload, run_at and priority while it waits, `reject` refuses.
+    """
 
     id: str
     type: str
@@ -58,6 +68,36 @@ class NewJob(msgspec.Struct, array_like=True, frozen=True):
     payload_hex: str | None
     content_type: str
     params: dict[str, str] | None = None
+    deadline: float | None = None
+    backoff: Any = None
+    unique_key: str | None = None
+    unique_until: float | None = None
+    on_conflict: str = "return"
+
+
+class Key(NamedTuple):
+    """An idempotency key: the same key and fingerprint get the same jobs, until `expires_at`."""
+
+    key: str
+    fingerprint: str
+    expires_at: float
+
+
+class Enqueued(NamedTuple):
+    """`ids` has, for each new job, the id of the job that stands for it: its own, or that of the
+    one that holds its unique key. `replayed`: the idempotency key was known, nothing is new.
+    """
+
+    ids: list[str]
+    replayed: bool = False
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a job is, in units of its own."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
 
 
 class Error(msgspec.Struct, array_like=True, frozen=True):
@@ -87,6 +127,11 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
     run_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    deadline: float | None = None
+    backoff: Any = None
+    unique_key: str | None = None
+    cancel_requested_at: float | None = None
+    progress: Progress | None = None
     error: Error | None = None
     payload_text: str | None = None
     payload_hex: str | None = None
@@ -114,6 +159,9 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
             created_at=new.created_at,
             updated_at=new.created_at,
             run_at=new.run_at,
+            deadline=new.deadline,
+            backoff=new.backoff,
+            unique_key=new.unique_key,
             payload_text=new.payload_text,
             payload_hex=new.payload_hex,
             content_type=new.content_type,
@@ -137,6 +185,8 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     payload_hex: str | None
     content_type: str
     params: dict[str, str] | None
+    deadline: float | None = None
+    backoff: Any = None
 
     @property
     def on_last_chance(self) -> bool:
@@ -197,11 +247,144 @@ class Settlement(msgspec.Struct, array_like=True, frozen=True):
         )
 
 
+class LogLine(msgspec.Struct, array_like=True, frozen=True):
+    """One line that a job logged; `n` counts the job's lines from 1."""
+
+    at: float
+    level: str
+    message: str
+    attempt: int = 0
+    n: int = 0
+
+
+class Report(msgspec.Struct, array_like=True, frozen=True):
+    """What a running attempt has to say meanwhile: its progress (None: as before), new lines."""
+
+    id: str
+    token: int
+    progress: Progress | None
+    logs: list[LogLine]
+
+
+class AttemptRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One attempt of a job. `outcome` is `running`, `done`, or why it ended otherwise."""
+
+    attempt: int
+    started_at: float | None
+    finished_at: float | None
+    worker: str | None
+    outcome: str
+    error: Error | None = None
+
+
+class Amendment(msgspec.Struct, array_like=True, frozen=True):
+    """Changes to a job that waits; None leaves a thing as it is.
+
+    `version`: only while the job has this one. `run_at` in the past makes it due now.
+    """
+
+    id: str
+    version: int | None = None
+    run_at: float | None = None
+    priority: int | None = None
+    queue: str | None = None
+    tags: list[str] | None = None
+    timeout: float | None = None
+
+
+class Moved(NamedTuple):
+    """What a person's wish did to a job: its state before, and after (None: it is gone).
+
+    `done` is False when nothing changed, because its state (or version, or a unique key) forbids.
+    """
+
+    was: State
+    state: State | None
+    done: bool
+
+
+class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which jobs; what is None does not matter, and all that is given must hold.
+
+    `tags`: has any of them. `keys` are unique keys. Times are Unix seconds, exclusive. `error` is
+    part of the last error's message. `input` maps paths in the input (`user.id`) to values as text.
+    """
+
+    states: list[State] | None = None
+    types: list[str] | None = None
+    queues: list[str] | None = None
+    tags: list[str] | None = None
+    keys: list[str] | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    error: str | None = None
+    input: dict[str, str] | None = None
+
+
+class Scan(NamedTuple):
+    """Ids of jobs that match, oldest first, and where to go on (None: that was all).
+
+    `next` grows from 0 to `end`: how far the scan has come.
+    """
+
+    ids: list[str]
+    next: int | None
+    end: int
+
+
+class Change(msgspec.Struct, array_like=True, frozen=True):
+    """Something happened to a job: `event` is the state it went to, or `cancelling`, `progress`,
+    `log`, `changed`. What follows is how the job stands when the change is read.
+
+    `seq` numbers all changes; `first_line` is the `n` of the first new log line.
+    """
+
+    seq: int
+    at: float
+    event: str
+    id: str
+    type: str
+    queue: str
+    reason: str | None
+    state: State
+    attempt: int
+    version: int
+    progress: Progress | None = None
+    first_line: int | None = None
+
+
+class Changes(NamedTuple):
+    """Changes in their order, the number of the last that was looked at, and whether there are
+    more. `complete`: nothing between `after` and the first of them has been forgotten.
+    """
+
+    changes: list[Change]
+    last: int
+    more: bool
+    complete: bool
+
+
+class QueueInfo(msgspec.Struct, array_like=True, frozen=True):
+    """A queue: its jobs by state, since when it is paused, when its oldest due job became due."""
+
+    name: str
+    counts: dict[State, int]
+    paused_at: float | None
+    oldest_due: float | None
+
+
 class Promoted(NamedTuple):
     """How many became due, and when the next one will (None: none is scheduled)."""
 
     moved: int
     next_due: float | None
+
+
+class Expired(NamedTuple):
+    """How many jobs that waited have passed their deadline, and when the next one will."""
+
+    moved: int
+    next_deadline: float | None
 
 
 class Rescued(NamedTuple):

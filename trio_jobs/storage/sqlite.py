@@ -4,59 +4,73 @@ All blocking work goes through `run_sync`, which has the signature of `trio.to_t
 (with the limiter bound); tests pass one that runs the call in place, so that virtual time works.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, cast
 
 import apsw
 import msgspec
 import trio
 
-from ..errors import StoreBroken, StoreError
 from ..job import State
 from .base import Pulse
 from .batcher import Batcher
-from .connection import open_pulse, open_reader, open_writer, translated
 from .doorbell import Doorbell
-from .presence import Presence
-from .queries import load
-from .records import Claimed, Counts, Job, Lease, NewJob, Page, Promoted, Rescued, Settlement
-from .writes import Claim, Enqueue, Extend, Promote, Rescue, Settle, Touch, Write, extend, transact
+from .enqueue import Enqueue
+from .file import Query, SqliteFile
+from .records import (
+    Amendment,
+    AttemptRecord,
+    Change,
+    Changes,
+    Claimed,
+    Counts,
+    Enqueued,
+    Expired,
+    Filter,
+    Job,
+    Key,
+    Lease,
+    LogLine,
+    Moved,
+    NewJob,
+    Page,
+    Promoted,
+    QueueInfo,
+    Report,
+    Rescued,
+    Scan,
+    Settlement,
+)
+from .threads import RunSync, in_thread
+from .write import Write, as_json
+from .writes import (
+    Amend,
+    Cancel,
+    Claim,
+    Expire,
+    Extend,
+    Pause,
+    Promote,
+    Prune,
+    Remove,
+    Rescue,
+    Retry,
+    Settle,
+    Tell,
+    Touch,
+)
 
-_SQL = load("sqlite.sql")
-T = TypeVar("T")
-
-
-class RunSync(Protocol):
-    """Runs a blocking call, in a thread or (in tests) in place."""
-
-    def __call__(self, call: Callable[..., T], *args: Any) -> Awaitable[T]: ...
-
-
-class _Unlimited:
-    """A limiter for `trio.to_thread` that lets everyone through, in the same turn of the loop.
-
-    The store never runs more than three calls at a time (a batch of writes, a batch of reads, one
-    other read), so there is nothing to limit; jobs take their threads from a limiter of their own.
-    A CapacityLimiter gives up the turn even when it is free: 20 µs, and the batch would leave only
-    after all those that the last one answered have run.
-    """
-
-    async def acquire_on_behalf_of(self, borrower: object) -> None:
-        pass
-
-    def release_on_behalf_of(self, borrower: object) -> None:
-        pass
-
-
-def in_thread(call: Callable[..., T], *args: Any) -> Awaitable[T]:
-    """The RunSync of a store in service."""
-    return trio.to_thread.run_sync(call, *args, limiter=cast(trio.CapacityLimiter, _Unlimited()))
+SCANNED = 10_000
+"""Jobs that one step of a scan looks at: some milliseconds."""
 
 
 class SqliteStore:
-    """See `storage.base.Store` for what the verbs promise."""
+    """See `storage.base.Store` for what the verbs promise.
+
+    A `visitor` comes for a call or two, also while a service has the file (see SqliteFile).
+    """
 
     def __init__(
         self,
@@ -64,20 +78,21 @@ class SqliteStore:
         *,
         durable: bool = True,
         shared: bool = False,
+        visitor: bool = False,
         run_sync: RunSync = in_thread,
     ) -> None:
-        self._path = path
-        self._durable = durable
-        self._shared = shared
+        self.file = SqliteFile(path, durable=durable, shared=shared, visitor=visitor)
         self._run_sync = run_sync
         self._writes = Batcher[Write](
-            partial(run_sync, self._transact),
+            self._commit,
             patience=lambda write: write.patience,
             weight=lambda write: write.weight,
         )
-        self._reads = Batcher[Sequence[str]](partial(run_sync, self._read_jobs))
-        self._queries = Batcher[tuple[str, tuple[Any, ...]]](partial(run_sync, self._read_values))
+        self._reads = Batcher[Sequence[str]](partial(run_sync, self.file.read_jobs))
+        self._queries = Batcher[Query](partial(run_sync, self.file.read_values))
         self.doorbell = Doorbell()
+        self.cancels_bell = Doorbell()
+        self.changes_bell = Doorbell()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Opens the file and serves until `close`; then checkpoints and closes it.
@@ -85,7 +100,7 @@ class SqliteStore:
         Raises StoreLocked, SchemaMismatch or StoreError when it cannot be opened, StoreBroken
         when it fails in service.
         """
-        await self._run_sync(self._open)
+        await self._run_sync(self.file.open)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._writes.run)
@@ -94,7 +109,7 @@ class SqliteStore:
                 task_status.started()
         finally:
             with trio.CancelScope(shield=True):
-                await self._run_sync(self._close)
+                await self._run_sync(self.file.close)
 
     def close(self) -> None:
         self._writes.close()
@@ -103,15 +118,44 @@ class SqliteStore:
 
     @property
     def identity(self) -> str:
-        return self._presence.identity
+        return self.file.presence.identity
 
     # ── verbs that write ──────────────────────────────────────────────────────────────────────
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> None:
+    async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
+        answers: Sequence[object] = await self._run_sync(self._transact, writes)
+        self.changes_bell.ring()
+        return answers
+
+    async def enqueue(self, jobs: Sequence[NewJob], key: Key | None = None) -> Enqueued:
         # Rung when submitted, not when done: the claim that answers it then lands in the same
         # transaction, and an idle system starts a job one commit after its POST.
         self.doorbell.ring()
-        await self._writes(Enqueue(jobs))
+        return cast(Enqueued, await self._writes(Enqueue(jobs, key)))
+
+    async def cancel(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
+        moved = cast("dict[str, Moved]", await self._writes(Cancel(ids, now)))
+        if any(move.state is State.RUNNING for move in moved.values()):
+            self.cancels_bell.ring()
+        return moved
+
+    async def retry(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
+        self.doorbell.ring()
+        return cast("dict[str, Moved]", await self._writes(Retry(ids, now)))
+
+    async def amend(self, amendments: Sequence[Amendment], now: float) -> dict[str, Moved]:
+        self.doorbell.ring()
+        return cast("dict[str, Moved]", await self._writes(Amend(amendments, now)))
+
+    async def remove(self, ids: Sequence[str]) -> dict[str, Moved]:
+        return cast("dict[str, Moved]", await self._writes(Remove(ids)))
+
+    async def pause(self, queue: str, now: float) -> None:
+        await self._writes(Pause(queue, now))
+
+    async def resume(self, queue: str) -> None:
+        self.doorbell.ring()
+        await self._writes(Pause(queue, None))
 
     async def claim(
         self,
@@ -121,10 +165,11 @@ class SqliteStore:
         now: float,
         expires_at: float,
         last_chance: bool = True,
+        queues: Mapping[str, int] | None = None,
     ) -> list[Claimed]:
         while True:
             try:
-                claim = Claim(worker, types, limit, now, expires_at, last_chance)
+                claim = Claim(worker, types, limit, now, expires_at, last_chance, queues)
                 return cast("list[Claimed]", await self._writes(claim))
             except apsw.TooBigError:
                 # Their payloads together exceed what SQLite puts into one answer (10^9 bytes).
@@ -135,8 +180,13 @@ class SqliteStore:
     async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
         return cast("set[str]", await self._writes(Extend(leases, expires_at)))
 
-    async def settle(self, settlements: Sequence[Settlement], now: float) -> set[str]:
-        return cast("set[str]", await self._writes(Settle(settlements, now)))
+    async def report(self, reports: Sequence[Report], now: float) -> set[str]:
+        return cast("set[str]", await self._writes(Tell(reports, now)))
+
+    async def settle(
+        self, settlements: Sequence[Settlement], now: float, reports: Sequence[Report] = ()
+    ) -> set[str]:
+        return cast("set[str]", await self._writes(Settle(settlements, now, reports)))
 
     async def promote(self, now: float, limit: int) -> Promoted:
         next_due = await self._read("next_due")
@@ -146,8 +196,20 @@ class SqliteStore:
         self.doorbell.ring()
         return promoted
 
+    async def expire(self, now: float, limit: int) -> Expired:
+        next_deadline = await self._read("next_deadline")
+        if next_deadline is None or next_deadline > now:
+            return Expired(0, next_deadline)
+        return cast(Expired, await self._writes(Expire(now, limit)))
+
+    async def prune(
+        self, cutoffs: Sequence[tuple[str | None, State, float]], now: float, limit: int
+    ) -> int:
+        found = await self._read("prunable", as_json(cutoffs), limit, now)
+        return cast(int, await self._writes(Prune(found, now)))
+
     async def rescue(self, now: float, limit: int) -> Rescued:
-        rescued = cast(Rescued, await self._writes(Rescue(now, self._presence.living, limit)))
+        rescued = cast(Rescued, await self._writes(Rescue(now, self.file.presence.living, limit)))
         if rescued.requeued:
             self.doorbell.ring()
         return rescued
@@ -160,20 +222,49 @@ class SqliteStore:
     async def get(self, ids: Sequence[str]) -> dict[str, Job]:
         return cast("dict[str, Job]", await self._reads(ids))
 
-    async def list_jobs(
-        self, *, states: Sequence[State], type: str | None, before: int | None, limit: int
-    ) -> Page:
-        args: tuple[Any, ...] = (
-            msgspec.json.encode(states).decode(),
-            2**63 - 1 if before is None else before,
-            limit,
-        )
-        if type is None:
-            text = await self._read("list_jobs", *args)
+    async def list_jobs(self, filter: Filter, *, before: int | None, limit: int) -> Page:
+        if filter.states is not None:
+            query = "list_jobs_by_state"
+        elif filter.types is not None and len(filter.types) == 1:
+            query = "list_jobs_by_type"
         else:
-            text = await self._read("list_jobs_of_type", *args, type)
+            query = "list_jobs"
+        start = 2**63 - 1 if before is None else before
+        text = await self._read(query, _matching(filter), start, limit)
         rows = msgspec.json.decode(text, type=list[tuple[int, Job]])
         return Page([job for _, job in rows], rows[-1][0] if len(rows) == limit else None)
+
+    async def scan(self, filter: Filter, after: int, limit: int) -> Scan:
+        text = await self._read("scan", _matching(filter), after, limit, SCANNED)
+        rows, end = msgspec.json.decode(text, type=tuple[list[tuple[int, str]], int])
+        next_ = rows[-1][0] if len(rows) == limit else after + SCANNED
+        return Scan([id_ for _, id_ in rows], None if next_ >= end else next_, end)
+
+    async def attempts(self, id: str) -> list[AttemptRecord]:
+        return msgspec.json.decode(await self._read("attempts", id), type=list[AttemptRecord])
+
+    async def logs(self, id: str, after: int, limit: int) -> list[LogLine]:
+        text = await self._read("logs", id, after, limit)
+        return msgspec.json.decode(text, type=list[LogLine])
+
+    async def ahead(self, id: str, limit: int) -> int:
+        return cast(int, await self._read("ahead", id, limit))
+
+    async def queues(self) -> list[QueueInfo]:
+        return msgspec.json.decode(await self._read("queues"), type=list[QueueInfo])
+
+    async def cancels(self, worker: str) -> list[Lease]:
+        return msgspec.json.decode(await self._read("cancels", worker), type=list[Lease])
+
+    async def changes(self, after: int | None, limit: int) -> Changes:
+        if after is None:
+            return Changes([], await self._read("last_change"), more=False, complete=True)
+        text = await self._read("changes", after, limit)
+        changes, last, end, start = msgspec.json.decode(
+            text, type=tuple[list[Change], int, int, int | None]
+        )
+        complete = (start or 1) - 1 <= after <= end
+        return Changes(changes, last, more=last < end, complete=complete)
 
     async def counts(self) -> Counts:
         text = await self._read("counts")
@@ -183,79 +274,21 @@ class SqliteStore:
         return counts
 
     def pulse(self) -> Pulse:
-        return SqlitePulse(open_pulse(self._path))
+        return self.file.pulse()
 
     async def _read(self, query: str, *args: Any) -> Any:
         return await self._queries((query, args))
 
     # ── in threads ────────────────────────────────────────────────────────────────────────────
 
-    def _open(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._presence = Presence(self._path, shared=self._shared)
-        except OSError as error:
-            raise StoreError(f"the database cannot be opened: {error}") from error
-        try:
-            self._writer = open_writer(self._path, durable=self._durable)
-            found = self._path.stat()
-            self._file = found.st_dev, found.st_ino
-            self._batch_reader = open_reader(self._path)
-            self._reader = open_reader(self._path)
-        except BaseException:
-            self._presence.leave()
-            raise
-
-    def _close(self) -> None:
-        self._reader.close()
-        self._batch_reader.close()
-        self._writer.close()  # the last connection checkpoints and removes the WAL
-        self._presence.leave()
-
-    def _read_values(self, queries: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
-        with translated():
-            return [self._reader.execute(_SQL[query], args).get for query, args in queries]
-
-    def _read_jobs(self, requests: Sequence[Sequence[str]]) -> list[dict[str, Job]]:
-        """For each list of ids, the jobs that exist."""
-        ids = list({id_ for request in requests for id_ in request})
-        with translated():
-            query = _SQL["get_jobs"], (msgspec.json.encode(ids).decode(),)
-            text = self._batch_reader.execute(*query).get
-        jobs = {job.id: job for job in msgspec.json.decode(text, type=list[Job])}
-        return [{id_: jobs[id_] for id_ in request if id_ in jobs} for request in requests]
-
     def _transact(self, writes: Sequence[Write]) -> list[Any]:
-        with translated():
-            return transact(self._writer, writes, self._check_file)
-
-    def _check_file(self) -> None:
-        """Before each commit: SQLite writes on happily to a file that nobody will find again."""
-        try:
-            found = self._path.stat()
-        except OSError as error:
-            raise StoreBroken(f"{self._path} is gone: {error}") from error
-        if (found.st_dev, found.st_ino) != self._file:
-            raise StoreBroken(f"{self._path} has been replaced by another file")
+        return self.file.transact(writes)
 
 
-class SqlitePulse:
-    """The heartbeat's own connection; see `storage.base.Pulse`."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-
-    def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
-        with translated():
-            self._db.execute("begin immediate")
-            try:
-                held = extend(self._db, leases, expires_at)
-                self._db.execute("commit")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("rollback")
-                raise
-        return held
-
-    def close(self) -> None:
-        self._db.close()
+def _matching(filter: Filter) -> str:
+    """`filter` as the condition `matches` reads it."""
+    paths = {
+        "$" + "".join(f'."{step}"' for step in path.split(".")): value
+        for path, value in (filter.input or {}).items()
+    }
+    return as_json(msgspec.structs.replace(filter, input=paths or None))

@@ -15,8 +15,44 @@ insert into do_promote values (?, ?)
 -- name: do_enqueue
 insert into do_enqueue values (?)
 
+-- name: do_enqueue_unique
+insert into do_enqueue_unique values (?)
+
+-- name: do_replace
+insert into do_replace values (?)
+
+-- name: do_keys
+insert into do_keys values (?, ?)
+
+-- name: do_cancel
+insert into do_cancel values (?, ?)
+
+-- name: do_retry
+insert into do_retry values (?, ?)
+
+-- name: do_amend
+insert into do_amend values (?, ?)
+
+-- name: do_remove
+insert into do_remove values (?)
+
+-- name: do_expire
+insert into do_expire values (?, ?)
+
+-- name: do_prune
+insert into do_prune values (?, ?, ?)
+
+-- name: do_report
+insert into do_report values (?, ?)
+
 -- name: do_claim
-insert into do_claim values (?, ?, ?, ?, ?, ?)
+insert into do_claim values (?, ?, ?, ?, ?, ?, ?)
+
+-- name: pause
+insert into queues (name, paused_at) values (?, ?) on conflict do nothing
+
+-- name: resume
+delete from queues where name = ?
 
 -- name: touch
 -- A row that comes and goes: an update to the same value would not reach the disk.
@@ -68,16 +104,30 @@ where j.lease_token = e.value ->> 1 and j.state = 'running'
 -- name: next_due
 select min(run_at) from jobs where state = 'scheduled'
 
+-- name: next_deadline
+select min(deadline) from jobs indexed by jobs_deadline
+where deadline is not null and state in ('scheduled', 'queued', 'waiting')
+
+-- name: vacuum_due
+-- Is more than a tenth of the file, and more than 4 MB, free?
+select f.freelist_count > 1000 and f.freelist_count * 10 > p.page_count
+from pragma_freelist_count as f, pragma_page_count as p
+
+-- name: vacuum
+pragma incremental_vacuum(200)
+
 -- name: create_job_heads
 -- A job without its bodies, as an array in the order of records.Job.
 create temp view if not exists job_heads as
 select j.seq, j.id, json_array(
   j.id, j.type, j.queue, j.priority, j.state, j.reason, j.attempt, j.max_attempts, j.timeout,
   json(coalesce(j.tags, '[]')), j.version, j.created_at, j.updated_at, j.run_at, j.started_at,
-  j.finished_at,
+  j.finished_at, j.deadline, json(j.backoff), j.unique_key, j.cancel_requested_at,
+  json(j.progress),
   json((
     select json_array(a.error_type, a.error_message, a.error_traceback)
-    from attempts as a where a.seq = j.seq order by a.finished_at desc, a.attempt desc limit 1
+    from attempts as a where a.seq = j.seq and a.error_type <> ''
+    order by a.finished_at desc, a.attempt desc limit 1
   ))
 ) as document
 from jobs as j
@@ -88,10 +138,12 @@ create temp view if not exists job_documents as
 select j.seq, j.id, json_array(
   j.id, j.type, j.queue, j.priority, j.state, j.reason, j.attempt, j.max_attempts, j.timeout,
   json(coalesce(j.tags, '[]')), j.version, j.created_at, j.updated_at, j.run_at, j.started_at,
-  j.finished_at,
+  j.finished_at, j.deadline, json(j.backoff), j.unique_key, j.cancel_requested_at,
+  json(j.progress),
   json((
     select json_array(a.error_type, a.error_message, a.error_traceback)
-    from attempts as a where a.seq = j.seq order by a.finished_at desc, a.attempt desc limit 1
+    from attempts as a where a.seq = j.seq and a.error_type <> ''
+    order by a.finished_at desc, a.attempt desc limit 1
   )),
   iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
   p.content_type, json(p.params),
@@ -105,26 +157,211 @@ from jobs as j join payloads as p using (seq) left join results as r using (seq)
 select json_group_array(json(d.document))
 from json_each(?1) as e cross join job_documents as d on d.id = e.value
 
+-- name: matches
+-- Part of what follows. 1: a records.Filter.
+(?1 ->> 'states' is null or k.state in (select value from json_each(?1, '$.states')))
+  and (?1 ->> 'types' is null or k.type in (select value from json_each(?1, '$.types')))
+  and (?1 ->> 'queues' is null or +k.queue in (select value from json_each(?1, '$.queues')))
+  and (?1 ->> 'keys' is null or +k.unique_key in (select value from json_each(?1, '$.keys')))
+  and (?1 ->> 'created_after' is null or k.created_at > ?1 ->> 'created_after')
+  and (?1 ->> 'created_before' is null or k.created_at < ?1 ->> 'created_before')
+  and (?1 ->> 'tags' is null or exists (
+    select 1 from json_each(k.tags) as t
+    where t.value in (select value from json_each(?1, '$.tags'))
+  ))
+  and (?1 ->> 'error' is null or instr((
+    select a.error_message from attempts as a where a.seq = k.seq and a.error_type <> ''
+    order by a.finished_at desc, a.attempt desc limit 1
+  ), ?1 ->> 'error'))
+  and (?1 ->> 'input' is null or not exists (
+    select 1 from json_each(?1, '$.input') as i
+    where not exists (
+      select 1 from payloads as p
+      where p.seq = k.seq and typeof(p.body) = 'text'
+        and (p.body -> i.key = i.value or p.body ->> i.key = i.value)
+    )
+  ))
+
 -- name: list_jobs
--- 1: states as an array; 2: seq below which; 3: how many
+-- 1: a filter; 2: seq below which; 3: how many
 select json_group_array(json_array(seq, json(document)) order by seq desc)
 from job_heads
 where seq in (
-  select seq from jobs
-  where seq < ?2 and state in (select value from json_each(?1))
+  select k.seq from jobs as k not indexed
+  where k.seq < ?2 and {matches}
+  order by k.seq desc
+  limit ?3
+)
+
+-- name: list_jobs_by_type
+-- The same for one type.
+select json_group_array(json_array(seq, json(document)) order by seq desc)
+from job_heads
+where seq in (
+  select k.seq from jobs as k indexed by jobs_type
+  where k.type = ?1 ->> '$.types[0]' and k.seq < ?2 and {matches}
+  order by k.seq desc
+  limit ?3
+)
+
+-- name: list_jobs_by_state
+-- The same for given states: of each final one the newest, of the others all; then the newest of
+-- all. 100,000 that wait are sorted in 20 ms.
+select json_group_array(json_array(seq, json(document)) order by seq desc)
+from job_heads
+where seq in (
+  select seq from (
+    select j.seq
+    from json_each(?1, '$.states') as s cross join jobs as j
+    where j.seq in (
+      select k.seq from jobs as k indexed by jobs_final
+      where k.finished_at is not null and k.state = s.value and k.seq < ?2 and {matches}
+      order by k.seq desc
+      limit ?3
+    )
+    union all
+    select k.seq from jobs as k indexed by jobs_running
+    where k.state = 'running' and k.seq < ?2 and {matches}
+    union all
+    select k.seq from jobs as k indexed by jobs_claim
+    where k.state = 'queued' and k.crashes < 2 and k.seq < ?2 and {matches}
+    union all
+    select k.seq from jobs as k indexed by jobs_last_chance
+    where k.state = 'queued' and k.crashes >= 2 and k.seq < ?2 and {matches}
+    union all
+    select k.seq from jobs as k indexed by jobs_due
+    where k.state = 'scheduled' and k.seq < ?2 and {matches}
+  )
   order by seq desc
   limit ?3
 )
 
--- name: list_jobs_of_type
--- … 4: type. The unary plus keeps the planner from sorting all jobs of a state.
-select json_group_array(json_array(seq, json(document)) order by seq desc)
-from job_heads
-where seq in (
-  select seq from jobs indexed by jobs_type
-  where type = ?4 and seq < ?2 and +state in (select value from json_each(?1))
-  order by seq desc
+-- name: scan
+-- 1: a filter; 2: seq after which; 3: how many; 4: how many to look at.
+select json_array(
+  json((select json_group_array(json_array(seq, id) order by seq) from (
+    select k.seq, k.id from jobs as k not indexed
+    where k.seq > ?2 and k.seq <= ?2 + ?4 and {matches}
+    order by k.seq
+    limit ?3
+  ))),
+  (select coalesce(max(seq), 0) from jobs)
+)
+
+-- name: attempts
+-- The one that succeeded and the one under way are told by the job's own row.
+select json_group_array(json_array(
+  attempt, started_at, finished_at, worker, outcome,
+  json(iif(error_type = '', null, json_array(error_type, error_message, error_traceback)))
+) order by coalesce(finished_at, 1e18), attempt)
+from (
+  select a.attempt, a.started_at, a.finished_at, a.worker, a.outcome, a.error_type,
+         a.error_message, a.error_traceback
+  from jobs as j cross join attempts as a using (seq)
+  where j.id = ?1
+  union all
+  select attempt, started_at, finished_at, worker, state, '', '', ''
+  from jobs
+  where id = ?1 and state in ('running', 'done')
+)
+
+-- name: logs
+-- 1: id; 2: n after which; 3: how many
+select json_group_array(json_array(at, level, message, attempt, n) order by n)
+from (
+  select l.* from jobs as j cross join logs as l using (seq)
+  where j.id = ?1 and l.n > ?2
+  order by l.n
   limit ?3
+)
+
+-- name: ahead
+-- 1: id; 2: how many to count
+select count(*) from (
+  select 1
+  from jobs as j cross join jobs as k on k.queue = j.queue
+  where j.id = ?1 and k.state = 'queued' and k.crashes < 2
+    and (k.priority > j.priority
+         or (k.priority = j.priority and (k.run_at, k.seq) < (j.run_at, j.seq)))
+  limit ?2
+)
+
+-- name: queues
+-- The oldest due job of each queue: the first of each of its priorities, which are few.
+with recursive
+  names (name) as (select queue from counts where n > 0 union select name from queues),
+  steps (name, priority) as (
+    select name, (
+      select max(priority) from jobs where queue = name and state = 'queued' and crashes < 2
+    ) from names
+    union all
+    select name, (
+      select max(j.priority) from jobs as j
+      where j.queue = steps.name and j.state = 'queued' and j.crashes < 2
+        and j.priority < steps.priority
+    ) from steps where priority is not null
+  )
+select json_group_array(json_array(
+  name,
+  json((select json_group_object(state, n) from counts where queue = name and n > 0)),
+  (select paused_at from queues where queues.name = names.name),
+  (select min(run_at) from (
+    select (
+      select min(run_at) from jobs
+      where queue = steps.name and state = 'queued' and crashes < 2 and priority = steps.priority
+    ) as run_at
+    from steps where steps.name = names.name and priority is not null
+  ))
+) order by name)
+from names
+
+-- name: cancels
+-- 1: worker. No index of its own: it would cost every job, and few run at a time.
+select json_group_array(json_array(id, lease_token)) from jobs indexed by jobs_running
+where state = 'running' and cancel_requested_at is not null and worker = ?1
+
+-- name: changes
+-- 1: number after which; 2: how many
+select json_array(
+  json((
+    select json_group_array(json_array(
+      c.id, c.at, c.event, j.id, j.type, j.queue, c.reason, j.state, j.attempt, j.version,
+      json(j.progress), c.line
+    ) order by c.id)
+    from (select * from changes where id > ?1 order by id limit ?2) as c
+    cross join jobs as j using (seq)
+  )),
+  coalesce((select max(id) from (select id from changes where id > ?1 order by id limit ?2)), ?1),
+  (select coalesce(max(id), 0) from changes),
+  (select min(id) from changes)
+)
+
+-- name: last_change
+select coalesce(max(id), 0) from changes
+
+-- name: prunable
+-- 1: [type or null, state, finished up to] as an array; 2: how many. The types that there are come
+-- from the index, one step each.
+with recursive types (type) as (
+  select min(type) from jobs indexed by jobs_ended where finished_at is not null
+  union all
+  select (select min(j.type) from jobs as j indexed by jobs_ended
+          where j.finished_at is not null and j.type > types.type)
+  from types where type is not null
+)
+select json_group_array(json_array(seq, finished_at)) from (
+  select j.seq, j.finished_at
+  from types as t
+  cross join json_each(?1) as r
+  cross join jobs as j indexed by jobs_ended
+  where t.type is not null
+    and (r.value ->> 0 = t.type or (r.value ->> 0 is null and not exists (
+      select 1 from json_each(?1) as own
+      where own.value ->> 0 = t.type and own.value ->> 1 = r.value ->> 1)))
+    and j.type = t.type and j.state = r.value ->> 1
+    and j.finished_at is not null and j.finished_at <= r.value ->> 2
+    and (j.unique_until is null or j.unique_until <= ?3)
+  limit ?2
 )
 
 -- name: counts

@@ -1,10 +1,10 @@
-"""What may stand in a transaction of the SQLite store: one class per verb that writes.
+"""The verbs that write, one class each, but for enqueue (enqueue.py).
 
 A kind that can merges all its writes of a batch into one call of a procedure
 (sqlite_procedures.sql); the others make one call each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar
@@ -12,91 +12,36 @@ from typing import Any, ClassVar
 import apsw
 import msgspec
 
-from ..job import CRASHES_ALLOWED
+from ..job import CRASHES_ALLOWED, State
 from .batcher import Patience
-from .queries import load
-from .records import Claimed, Lease, NewJob, Promoted, Rescued, Settlement
+from .records import (
+    Amendment,
+    Claimed,
+    Expired,
+    Lease,
+    Moved,
+    Promoted,
+    Report,
+    Rescued,
+    Settlement,
+)
+from .write import Write, as_json, call, run, value, weight
 
-_SQL = load("sqlite.sql")
-
-
-class Write:
-    """What one caller wants written.
-
-    `order` fixes who goes first within a transaction: a slot freed by a settle and a job that was
-    just enqueued are both there for the claim behind them. `patience` is for the batcher.
-    """
-
-    __slots__ = ()
-    order: ClassVar[int]
-    patience: ClassVar[Patience] = Patience.NONE
-
-    @property
-    def weight(self) -> int:
-        """About how many rows it touches; a row counts once more for each 500 bytes of body."""
-        return 1
-
-    def run(self, db: apsw.Connection) -> Any:
-        """In the thread, inside the transaction: the answer."""
-        raise NotImplementedError
-
-    @classmethod
-    def apply(cls, db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
-        """All writes of a kind: the answers, in their order. Those that merge override this."""
-        return [write.run(db) for write in writes]
-
-
-def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> list[Any]:
-    """All of `writes` in one transaction, or none; the answers, in their order.
-
-    `check` has the last word before the commit.
-    """
-    answers: list[Any] = [None] * len(writes)
-    places: dict[type[Write], list[int]] = {}
-    for place, write in enumerate(writes):
-        places.setdefault(type(write), []).append(place)
-    db.execute("begin immediate")
-    try:
-        for kind in sorted(places, key=lambda kind: kind.order):
-            mine = places[kind]
-            for place, answer in zip(
-                mine, kind.apply(db, [writes[at] for at in mine]), strict=True
-            ):
-                answers[place] = answer
-        check()
-        db.execute("commit")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("rollback")
-        raise
-    return answers
-
-
-def _weight(text: str | None, raw_hex: str | None) -> int:
-    return 1 + len(text or raw_hex or "") // 500
-
-
-def _json(rows: Any) -> str:
-    return msgspec.json.encode(rows).decode()
-
-
-def _call(db: apsw.Connection, verb: str, *args: Any) -> str:
-    """Calls a procedure of sqlite_procedures.sql; what it has to say."""
-    db.execute(_SQL[verb], args)
-    said: str = db.execute(_SQL["answer"]).get
-    return said
+CHANGES_KEPT = 500_000
+"""How many changes can be replayed: 12 MB, an hour at 140 changes a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settle(Write):
     settlements: Sequence[Settlement]
     now: float
+    reports: Sequence[Report] = ()
     order = 0
     patience = Patience.MOMENT
 
     @property
     def weight(self) -> int:
-        return sum(_weight(row.result_text, row.result_hex) for row in self.settlements)
+        return sum(weight(row.result_text, row.result_hex) for row in self.settlements)
 
     @classmethod
     def apply(cls, db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
@@ -104,7 +49,9 @@ class Settle(Write):
         if len(writes) > 1 and len({row.id for row in rows}) < len(rows):
             # Two verdicts on one job: at most one can be right, and both callers must know which.
             return [answer for write in writes for answer in cls.apply(db, [write])]
-        said = _call(db, "do_settle", _json(rows), max(write.now for write in writes))
+        if reports := [report for write in writes for report in write.reports]:
+            call(db, "do_report", as_json(reports), max(write.now for write in writes))
+        said = call(db, "do_settle", as_json(rows), max(write.now for write in writes))
         accepted = set(msgspec.json.decode(said, type=list[str]))
         return [accepted & {row.id for row in write.settlements} for write in writes]
 
@@ -119,8 +66,8 @@ class Rescue(Write):
     order = 1
 
     def run(self, db: apsw.Connection) -> Rescued:
-        living = _json(sorted(self.living()))
-        said = _call(db, "do_rescue", self.now, living, CRASHES_ALLOWED, self.limit)
+        living = as_json(sorted(self.living()))
+        said = call(db, "do_rescue", self.now, living, CRASHES_ALLOWED, self.limit)
         moved = msgspec.json.decode(said, type=dict[str, int])
         return Rescued(moved.get("queued", 0), moved.get("failed", 0))
 
@@ -132,26 +79,111 @@ class Promote(Write):
     order = 2
 
     def run(self, db: apsw.Connection) -> Promoted:
-        said = _call(db, "do_promote", self.now, self.limit)
+        said = call(db, "do_promote", self.now, self.limit)
         moved = msgspec.json.decode(said, type=dict[str, int])
-        return Promoted(moved.get("queued", 0), db.execute(_SQL["next_due"]).get)
+        return Promoted(moved.get("queued", 0), value(db, "next_due"))
 
 
 @dataclass(frozen=True, slots=True)
-class Enqueue(Write):
-    jobs: Sequence[NewJob]
+class Expire(Write):
+    now: float
+    limit: int
     order = 3
-    patience = Patience.TURN
+
+    def run(self, db: apsw.Connection) -> Expired:
+        said = call(db, "do_expire", self.now, self.limit)
+        moved = msgspec.json.decode(said, type=dict[str, int])
+        return Expired(moved.get("cancelled", 0), value(db, "next_deadline"))
+
+
+@dataclass(frozen=True, slots=True)
+class Prune(Write):
+    """`jobs` are [seq, finished_at], as they were found a moment ago."""
+
+    jobs: str
+    now: float
+    order = 4
+
+    def run(self, db: apsw.Connection) -> int:
+        removed = int(call(db, "do_prune", self.jobs, self.now, CHANGES_KEPT))
+        if value(db, "vacuum_due"):
+            run(db, "vacuum")
+        return removed
+
+
+class Wish(Write):
+    """What a person asks of jobs: `procedure` answers with [id, before, after, done] for each."""
+
+    __slots__ = ()
+    order = 6
+    procedure: ClassVar[str]
 
     @property
-    def weight(self) -> int:
-        return sum(_weight(row.payload_text, row.payload_hex) for row in self.jobs)
+    def args(self) -> tuple[Any, ...]:
+        raise NotImplementedError
 
-    @classmethod
-    def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[None]:
-        rows = list(chain.from_iterable(write.jobs for write in writes))
-        db.execute(_SQL["do_enqueue"], (_json(rows),))
-        return [None] * len(writes)
+    def run(self, db: apsw.Connection) -> dict[str, Moved]:
+        said = call(db, self.procedure, *self.args)
+        rows = msgspec.json.decode(said, type=list[tuple[str, State, State | None, bool]])
+        return {id_: Moved(was, state, done) for id_, was, state, done in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Wish):
+    ids: Sequence[str]
+    now: float
+    procedure = "do_cancel"
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return as_json(self.ids), self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(Wish):
+    ids: Sequence[str]
+    now: float
+    procedure = "do_retry"
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return as_json(self.ids), self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Amend(Wish):
+    amendments: Sequence[Amendment]
+    now: float
+    procedure = "do_amend"
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return as_json(self.amendments), self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Remove(Wish):
+    ids: Sequence[str]
+    procedure = "do_remove"
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return (as_json(self.ids),)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Write):
+    """Until resumed; `now` None resumes."""
+
+    queue: str
+    now: float | None
+    order = 7
+
+    def run(self, db: apsw.Connection) -> None:
+        if self.now is None:
+            run(db, "resume", self.queue)
+        else:
+            run(db, "pause", self.queue, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +194,21 @@ class Claim(Write):
     now: float
     expires_at: float
     last_chance: bool
-    order = 4
+    queues: Mapping[str, int] | None
+    order = 8
 
     def run(self, db: apsw.Connection) -> list[Claimed]:
-        types = _json(self.types)
+        types = as_json(self.types)
         args = (self.worker, types, self.limit, self.now, self.expires_at, self.last_chance)
-        return msgspec.json.decode(_call(db, "do_claim", *args), type=list[Claimed])
+        queues = None if self.queues is None else as_json(self.queues)
+        return msgspec.json.decode(call(db, "do_claim", *args, queues), type=list[Claimed])
 
 
 @dataclass(frozen=True, slots=True)
 class Extend(Write):
     leases: Sequence[Lease]
     expires_at: float
-    order = 5
+    order = 9
 
     def run(self, db: apsw.Connection) -> set[str]:
         return extend(db, self.leases, self.expires_at)
@@ -182,16 +216,30 @@ class Extend(Write):
 
 def extend(db: apsw.Connection, leases: Sequence[Lease], expires_at: float) -> set[str]:
     """The ids of the leases that are still held, now until `expires_at`."""
-    rows = _json(leases)
-    db.execute(_SQL["extend"], (rows, expires_at))
-    return set(msgspec.json.decode(db.execute(_SQL["extend_answer"], (rows,)).get, type=list[str]))
+    rows = as_json(leases)
+    run(db, "extend", rows, expires_at)
+    return set(msgspec.json.decode(value(db, "extend_answer", rows), type=list[str]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tell(Write):
+    """Progress and log lines of attempts under way."""
+
+    reports: Sequence[Report]
+    now: float
+    order = -1  # what was said before the end is not lost with the lease
+    patience = Patience.MOMENT
+
+    def run(self, db: apsw.Connection) -> set[str]:
+        said = call(db, "do_report", as_json(self.reports), self.now)
+        return set(msgspec.json.decode(said, type=list[str]))
 
 
 @dataclass(frozen=True, slots=True)
 class Touch(Write):
     """Writes and commits a page as it was: proof that the disk takes it."""
 
-    order = 6
+    order = 11
 
     def run(self, db: apsw.Connection) -> None:
-        db.execute(_SQL["touch"])
+        run(db, "touch")

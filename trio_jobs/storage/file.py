@@ -1,0 +1,121 @@
+"""One SQLite file in use: its lock, its connections, and what is done on them. All of it blocks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from ..errors import StoreBroken, StoreError
+from .connection import open_pulse, open_reader, open_writer, translated
+from .presence import Presence
+from .queries import load
+from .records import Job, Lease
+from .write import Write, as_json, transact
+from .writes import extend
+
+_SQL = load("sqlite.sql")
+
+Query = tuple[str, tuple[Any, ...]]
+"""A name in sqlite.sql, and its arguments."""
+
+
+class SqliteFile:
+    """A `visitor` takes no lock, makes no file, and may not work: it has no presence."""
+
+    def __init__(self, path: Path, *, durable: bool, shared: bool, visitor: bool) -> None:
+        self._path = path
+        self._durable = durable
+        self._shared = shared
+        self._visitor = visitor
+        self._presence: Presence | None = None
+
+    @property
+    def presence(self) -> Presence:
+        if self._presence is None:
+            raise RuntimeError("a visitor is no worker")
+        return self._presence
+
+    def open(self) -> None:
+        """Raises StoreLocked, SchemaMismatch, StoreError."""
+        if not self._visitor:
+            self._enter()
+        elif not self._path.is_file():
+            raise StoreError(f"there is no database {self._path}")
+        try:
+            self.writer = open_writer(self._path, durable=self._durable)
+            found = self._path.stat()
+            self._inode = found.st_dev, found.st_ino
+            self._batch_reader = open_reader(self._path)
+            self._reader = open_reader(self._path)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _enter(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._presence = Presence(self._path, shared=self._shared)
+        except OSError as error:
+            raise StoreError(f"the database cannot be opened: {error}") from error
+
+    def close(self) -> None:
+        self._reader.close()
+        self._batch_reader.close()
+        self.writer.close()  # the last connection checkpoints and removes the WAL
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._presence is not None:
+            self._presence.leave()
+
+    def read_values(self, queries: Sequence[Query]) -> list[Any]:
+        with translated():
+            return [self._reader.execute(_SQL[query], args).get for query, args in queries]
+
+    def read_jobs(self, requests: Sequence[Sequence[str]]) -> list[dict[str, Job]]:
+        """For each list of ids, the jobs that exist."""
+        ids = list({id_ for request in requests for id_ in request})
+        with translated():
+            text = self._batch_reader.execute(_SQL["get_jobs"], (as_json(ids),)).get
+        jobs = {job.id: job for job in msgspec.json.decode(text, type=list[Job])}
+        return [{id_: jobs[id_] for id_ in request if id_ in jobs} for request in requests]
+
+    def transact(self, writes: Sequence[Write]) -> list[Any]:
+        with translated():
+            return transact(self.writer, writes, self._check)
+
+    def _check(self) -> None:
+        """Before each commit: SQLite writes on happily to a file that nobody will find again."""
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise StoreBroken(f"{self._path} is gone: {error}") from error
+        if (found.st_dev, found.st_ino) != self._inode:
+            raise StoreBroken(f"{self._path} has been replaced by another file")
+
+    def pulse(self) -> "SqlitePulse":
+        return SqlitePulse(open_pulse(self._path))
+
+
+class SqlitePulse:
+    """The heartbeat's own connection; see `storage.base.Pulse`."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
+        with translated():
+            self._db.execute("begin immediate")
+            try:
+                held = extend(self._db, leases, expires_at)
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        return held
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,89 @@
+"""What stands in a transaction of the SQLite store, and how a batch of it becomes one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import apsw
+import msgspec
+
+from .batcher import Patience
+from .queries import load
+
+_SQL = load("sqlite.sql")
+
+
+class Write:
+    """What one caller wants written.
+
+    `order` fixes who goes first within a transaction: a slot freed by a settle and a job that was
+    just enqueued are both there for the claim behind them. `patience` is for the batcher.
+    """
+
+    __slots__ = ()
+    order: ClassVar[int]
+    patience: ClassVar[Patience] = Patience.NONE
+
+    @property
+    def weight(self) -> int:
+        """About how many rows it touches; a row counts once more for each 500 bytes of body."""
+        return 1
+
+    def run(self, db: apsw.Connection) -> Any:
+        """In the thread, inside the transaction: the answer."""
+        raise NotImplementedError
+
+    @classmethod
+    def apply(cls, db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
+        """All writes of a kind: the answers, in their order. Those that merge override this."""
+        return [write.run(db) for write in writes]
+
+
+def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> list[Any]:
+    """All of `writes` in one transaction, or none; the answers, in their order.
+
+    `check` has the last word before the commit.
+    """
+    answers: list[Any] = [None] * len(writes)
+    places: dict[type[Write], list[int]] = {}
+    for place, write in enumerate(writes):
+        places.setdefault(type(write), []).append(place)
+    db.execute("begin immediate")
+    try:
+        for kind in sorted(places, key=lambda kind: kind.order):
+            mine = places[kind]
+            for place, answer in zip(
+                mine, kind.apply(db, [writes[at] for at in mine]), strict=True
+            ):
+                answers[place] = answer
+        check()
+        db.execute("commit")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("rollback")
+        raise
+    return answers
+
+
+def weight(text: str | None, raw_hex: str | None) -> int:
+    return 1 + len(text or raw_hex or "") // 500
+
+
+def as_json(rows: Any) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+def run(db: apsw.Connection, query: str, *args: Any) -> None:
+    """A statement without an answer."""
+    db.execute(_SQL[query], args)
+
+
+def value(db: apsw.Connection, query: str, *args: Any) -> Any:
+    """The one value that a query answers with."""
+    return db.execute(_SQL[query], args).get
+
+
+def call(db: apsw.Connection, verb: str, *args: Any) -> str:
+    """Calls a procedure of sqlite_procedures.sql; what it has to say."""
+    db.execute(_SQL[verb], args)
+    said: str = db.execute(_SQL["answer"]).get
+    return said
