@@ -60,8 +60,8 @@ class System:
     async def enqueue(self, type_: str, payload: object = None, **options: Any) -> str:
         """The id of a new job."""
         body = msgspec.json.encode({} if payload is None else payload)
-        [job] = await self.service.enqueue([Order(type=type_, payload=body, **options)])
-        return job.id
+        [placed] = await self.service.enqueue([Order(type=type_, payload=body, **options)])
+        return placed.job.id
 
     async def until(self, id_: str, *states: State, attempt: int | None = None) -> Job:
         """The job once it is in one of `states` (default: a final one)."""
@@ -96,7 +96,9 @@ def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
         await nursery.start(Maintenance(store, settings, now=now).run)
         worker = Worker(store, registry, settings, now=now, heartbeat=False)
         await nursery.start(worker.run)
-        return System(store, Service(store, registry, settings, now=now), worker)
+        service = Service(store, registry, settings, now=now, hands=worker.hands)
+        await nursery.start(service.watch.run)
+        return System(store, service, worker)
 
     return start
 

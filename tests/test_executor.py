@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from trio_jobs.errors import Fail, Retry
-from trio_jobs.executor import MAX_MESSAGE, MAX_RETRY_AFTER, Attempt, describe, execute
+from trio_jobs.executor import MAX_MESSAGE, MAX_WAIT, Attempt, describe, execute
 from trio_jobs.job import Failed, Outcome, Reason, Stopped, Succeeded
 
 from .conftest import EPOCH
@@ -18,8 +18,15 @@ from .conftest import EPOCH
 Work = Callable[[], Awaitable[object]]
 
 
-def an_attempt(timeout: float = 60.0) -> Attempt:
-    return Attempt(job_id="id", attempt=1, max_attempts=5, timeout=timeout, started_at=EPOCH)
+def an_attempt(timeout: float = 60.0, *, in_thread: bool = False) -> Attempt:
+    return Attempt(
+        job_id="id",
+        attempt=1,
+        max_attempts=5,
+        timeout=timeout,
+        started_at=EPOCH,
+        in_thread=in_thread,
+    )
 
 
 async def outcome_of(work: Work, timeout: float = 60.0, max_result: int = 1_000) -> Outcome:
@@ -226,8 +233,8 @@ async def test_fail_ends_the_job_and_retry_names_its_time() -> None:
     [
         (-5, 0),
         (0, 0),
-        (float("inf"), MAX_RETRY_AFTER),
-        (10**400, MAX_RETRY_AFTER),
+        (float("inf"), MAX_WAIT),
+        (10**400, MAX_WAIT),
         (float("nan"), None),
         ("soon", None),
         ([], None),
@@ -351,8 +358,11 @@ async def test_a_stop_that_comes_after_the_timeout_does_not_rewrite_history(
     assert await execute(attempt, work, max_result=1) == Stopped(Reason.TIMEOUT)
 
 
-async def test_an_attempt_that_was_not_stopped_is_not_stuck() -> None:
-    assert an_attempt().stopping_since == float("inf")
+async def test_an_attempt_that_was_not_stopped_is_not_stuck(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    assert an_attempt(in_thread=True).stopping_since == float("inf"), "it has no thread yet"
+    assert an_attempt(timeout=5).stopping_since == 5
 
 
 async def test_both_halves_of_a_group_count_when_the_timeout_fires(

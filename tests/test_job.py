@@ -56,6 +56,7 @@ def test_a_job_moves_only_when_the_table_says_so(state: State, event: Event) -> 
         Event.PROMOTE: {State.SCHEDULED},
         Event.READY: {State.WAITING},
         Event.CLAIM: {State.QUEUED},
+        Event.POSTPONE: {State.QUEUED},
         Event.CANCEL: {State.SCHEDULED, State.QUEUED, State.RUNNING, State.WAITING},
         Event.RETRY: {State.DONE, State.FAILED, State.CANCELLED},
     }.get(event, {State.RUNNING})

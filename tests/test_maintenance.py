@@ -14,7 +14,7 @@ from trio_jobs.errors import Unavailable
 from trio_jobs.job import State
 from trio_jobs.maintenance import Maintenance
 from trio_jobs.registry import Handler
-from trio_jobs.storage.records import Promoted, Rescued
+from trio_jobs.storage.records import Expired, Promoted, Rescued
 
 from .conftest import EPOCH, now
 
@@ -28,6 +28,9 @@ class Ledger:
         self.promotes: list[float] = []
         self.rescues: list[float] = []
         self.error: Exception | None = None
+        self.overdue: list[float] = []
+        self.old = 0
+        self.prunes: list[float] = []
 
     async def promote(self, at: float, limit: int) -> Promoted:
         await trio.lowlevel.checkpoint()
@@ -47,6 +50,20 @@ class Ledger:
         moved = min(self.left_behind, limit)
         self.left_behind -= moved
         return Rescued(moved, 0)
+
+    async def expire(self, at: float, limit: int) -> Expired:
+        await trio.lowlevel.checkpoint()
+        over = sorted(time for time in self.overdue if time <= at)[:limit]
+        for time in over:
+            self.overdue.remove(time)
+        return Expired(len(over), min(self.overdue, default=None))
+
+    async def prune(self, cutoffs: Any, at: float, limit: int) -> int:
+        await trio.lowlevel.checkpoint()
+        self.prunes.append(at - EPOCH)
+        removed = min(self.old, limit)
+        self.old -= removed
+        return removed
 
 
 @pytest.fixture
@@ -152,3 +169,37 @@ async def test_upkeep_of_a_real_store_over_hours(
         job = await system.service.get(id_)
         assert job.state is State.DONE
         assert job.started_at == pytest.approx(EPOCH + hours * 3_600 + 0.5, abs=0.01)
+
+
+async def test_a_job_is_cancelled_at_its_deadline_and_not_at_the_next_poll(
+    ledger: Ledger, start: Callable[..., Any], autojump_clock: MockClock
+) -> None:
+    ledger.overdue = [EPOCH + 3.25, EPOCH + 7.5]
+    await start(poll_interval=60.0)
+    await trio.sleep(3.3)
+    assert ledger.overdue == [EPOCH + 7.5]
+    await trio.sleep(4.3)
+    assert ledger.overdue == []
+
+
+async def test_old_jobs_go_in_slices_with_room_for_others_between_them(
+    ledger: Ledger, start: Callable[..., Any], autojump_clock: MockClock
+) -> None:
+    ledger.old = 10 * maintenance.PRUNED + 1
+    await start()
+    await trio.sleep(1)
+    assert ledger.old == 0
+    gaps = [b - a for a, b in itertools.pairwise(ledger.prunes)]
+    assert min(gaps) >= 0.04
+
+
+async def test_what_is_kept_for_a_moment_only_goes_soon_and_what_is_kept_for_ever_costs_nothing(
+    ledger: Ledger, start: Callable[..., Any], autojump_clock: MockClock
+) -> None:
+    await start(keep=("noop.done=0",))
+    await trio.sleep(60)
+    often = len(ledger.prunes)
+    assert often >= 12
+    await start(keep=("done=forever", "failed=forever", "cancelled=forever"))
+    await trio.sleep(3_000)
+    assert len(ledger.prunes) - often <= 3_000 / 5 + 2

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ConfigError
+from .retention import DEFAULT as DEFAULT_KEEP
+from .retention import Retention
 
 PREFIX = "TRIO_JOBS_"
 SERVER_VARIABLE = PREFIX + "SERVER"  # where the command line looks for a service; no setting
@@ -41,6 +43,11 @@ class Settings:
     # the workers
     worker: bool = _setting(True, "Run jobs in this process (--no-worker: only serve HTTP).")
     concurrency: int = _setting(100, "Jobs that run at the same time.")
+    queues: tuple[str, ...] = _setting(
+        (),
+        "Serve only these queues, each with its own number of jobs at a time, in place of "
+        "concurrency: media:4,default:20; *:8 stands for all others together.",
+    )
     threads: int = _setting(16, "Of these, jobs with plain (thread) handlers.")
     job_timeout: float = _setting(300.0, "Limit for one attempt, unless the job says otherwise.")
     max_attempts: int = _setting(5, "Attempts before a job has failed, unless it says otherwise.")
@@ -48,6 +55,11 @@ class Settings:
     shutdown_grace: float = _setting(25.0, "Time running jobs have to end after the first signal.")
     lease: float = _setting(30.0, "A worker that is silent for this long has lost its jobs.")
     poll_interval: float = _setting(1.0, "How often workers look for jobs without being told.")
+
+    keep: tuple[str, ...] = _setting(
+        DEFAULT_KEEP,
+        "How long records of finished jobs are kept, by state or TYPE.STATE; 0 or forever, too.",
+    )
 
     # limits
     max_body: int = _setting(1 * MB, "Largest JSON request body.")
@@ -107,6 +119,18 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        self._check_each()
+        self.queue_limits  # noqa: B018 - for its ConfigError
+        try:
+            Retention(self.keep)
+        except ValueError as error:
+            raise ConfigError(f"keep: {error}") from None
+        if self.lease < 3:
+            raise ConfigError("lease must be 3 seconds or more: workers renew it three times")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("tls_cert and tls_key go together")
+
+    def _check_each(self) -> None:
         for spec in fields(self):
             value, choices = getattr(self, spec.name), spec.metadata.get("choices")
             if choices and value not in choices:
@@ -119,10 +143,19 @@ class Settings:
         for name in ("job_timeout", "poll_interval"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0 seconds")
-        if self.lease < 3:
-            raise ConfigError("lease must be 3 seconds or more: workers renew it three times")
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ConfigError("tls_cert and tls_key go together")
+
+    @property
+    def queue_limits(self) -> dict[str, int]:
+        """Queue -> jobs at a time; "*" for all others together. Empty: any queue."""
+        limits: dict[str, int] = {}
+        for text in self.queues:
+            name, _, number = text.rpartition(":")
+            if not name or not number.isascii() or not number.isdecimal() or int(number) < 1:
+                raise ConfigError(f"queues: {text!r} is not NAME:NUMBER, e.g. media:4 or *:8")
+            if name in limits:
+                raise ConfigError(f"queues: {name} is there twice")
+            limits[name] = int(number)
+        return limits
 
     @classmethod
     def load(

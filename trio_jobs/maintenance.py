@@ -1,4 +1,4 @@
-"""What must happen even if nobody asks: promote what is due, rescue what was left behind."""
+"""What must happen even if nobody asks: promote, expire, rescue, prune."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,16 @@ import trio
 from . import clock
 from .config import Settings
 from .errors import Unavailable
+from .retention import Retention
 from .storage.base import Store
 
 log = logging.getLogger(__name__)
 
 SLICE = 1_000  # jobs moved in one transaction, so that nobody waits long behind it
 AGAIN = 1.0
+PRUNED = 500  # jobs removed in one transaction: 3 ms
+BREATH = 0.05
+PRUNE_SOONEST, PRUNE_LATEST = 5.0, 3_600.0
 
 
 class Maintenance:
@@ -22,6 +26,7 @@ class Maintenance:
     def __init__(self, store: Store, settings: Settings, *, now: clock.Now = clock.now) -> None:
         self._store = store
         self._settings = settings
+        self._retention = Retention(settings.keep)
         self._now = now
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -29,7 +34,9 @@ class Maintenance:
         await self._rescue()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._for_ever, self._promote)
+            nursery.start_soon(self._for_ever, self._expire)
             nursery.start_soon(self._for_ever, self._rescue)
+            nursery.start_soon(self._for_ever, self._prune)
             task_status.started()
 
     async def _promote(self) -> float:
@@ -39,6 +46,22 @@ class Maintenance:
         if promoted.next_due is not None:
             wait = min(wait, promoted.next_due - now)
         return max(wait, 0.0)
+
+    async def _expire(self) -> float:
+        now = self._now()
+        expired = await self._store.expire(now, SLICE)
+        wait = self._settings.poll_interval
+        if expired.next_deadline is not None:
+            wait = min(wait, expired.next_deadline - now)
+        return max(wait, 0.0)
+
+    async def _prune(self) -> float:
+        now = self._now()
+        removed = await self._store.prune(self._retention.cutoffs(now), now, PRUNED)
+        if removed == PRUNED:
+            return BREATH  # there may be more, and others want to write as well
+        # A job that is kept for a day may stay a minute longer.
+        return min(max(self._retention.shortest / 1_000, PRUNE_SOONEST), PRUNE_LATEST)
 
     async def _rescue(self) -> float:
         rescued = await self._store.rescue(self._now(), SLICE)

@@ -20,7 +20,10 @@ class Ctx(Protocol):
     """What a running handler may know and do; given as its second argument.
 
     `upload` holds the raw body when the job was posted as one (`POST /jobs?type=…`), else None.
-    `attempt` counts from 1. `deadline` is in Unix seconds: when this attempt times out.
+    `attempt` counts from 1. `deadline` is in Unix seconds: when this attempt times out, or the
+    job's own deadline passes. `cancel_reason` says why the attempt is being stopped, if it is.
+
+    Whatever the handler logs (`logging`, any logger) is kept with the job.
     """
 
     @property
@@ -36,6 +39,13 @@ class Ctx(Protocol):
     @property
     def content_type(self) -> str: ...
 
+    @property
+    def cancel_reason(self) -> str | None: ...
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Tells how far it is, in units of its own. Cheap: only the newest is written, twice a
+        second at most. ValueError for what is no number."""
+
     def checkpoint(self) -> None:
         """For plain (thread) handlers: stops here when the job was cancelled or timed out.
 
@@ -50,8 +60,9 @@ class Handler:
 
     `run(input, ctx)` does the work: `async def` runs in the event loop, plain `def` in a thread.
     It returns something msgspec can turn into JSON, or bytes (kept as they are), or None. It
-    raises `errors.Fail` to end the job for good, `errors.Retry` to come back at a time of its own,
-    and any other exception to be retried by `backoff`.
+    raises `errors.Fail` to end the job for good, `errors.Cancel` to have it cancelled,
+    `errors.Retry` to come back at a time of its own, `errors.Snooze` to come back without being
+    charged, and any other exception to be retried by `backoff`.
 
     `input` is what the payload is decoded into and validated against (422 at enqueue): any type
     that msgspec knows; `check(input)` may refuse more, by raising InvalidInput. With
@@ -71,10 +82,10 @@ class Handler:
     accepts_upload: bool = False
     check: Callable[[Any], None] | None = None
     check_upload: Callable[[Any], None] | None = None
+    is_async: bool = field(init=False)
 
-    @property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.run)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.run))
 
     def decode(self, payload: bytes) -> Any:
         """The payload as `input`; InvalidInput says which member is wrong."""

@@ -95,7 +95,7 @@ async def test_an_upload_reaches_the_handler_as_bytes_and_parameters(
 
     system = await start_system([Handler("repeat", run, input=Params, accepts_upload=True)])
     order = Order(type="repeat", payload=b"\xff\0", content_type="image/png", params={"times": "2"})
-    [job] = await system.service.enqueue([order])
+    [(job, *_)] = await system.service.enqueue([order])
     done = await system.until(job.id)
     assert done.result_hex == "FF00FF00"
 
@@ -448,7 +448,7 @@ async def test_an_attempt_whose_lease_is_lost_stops_and_says_nothing_more(
     system = await start_system([Handler("long", run)], concurrency=1)
     id_ = await system.enqueue("long")
     await trio.sleep(1)
-    [(claimed, _)] = system.worker._running.values()
+    [(claimed, _)] = system.worker._running
     system.worker._lease_lost(Lease(id_, claimed.lease_token ^ 1))
     await trio.sleep(1)
     assert ended == [], "somebody else's lease is nobody's concern"
@@ -483,7 +483,7 @@ async def test_a_job_that_comes_back_to_the_worker_that_lost_it_ends_in_one_atte
     await trio.sleep(1)
     assert attempts == ["stopped", "running"]
     assert system.worker.running == 1
-    [(claimed, _)] = system.worker._running.values()
+    [(claimed, _)] = system.worker._running
     for _ in range(6):  # what a heartbeat would do
         await trio.sleep(15)
         assert system.worker._leases == {id_: claimed.lease}

@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import trio
 
+from ..clock import to_rfc3339
 from ..config import Settings
 from ..egress import Egress
 from ..errors import ConfigError, Fail, InvalidInput, Retry
@@ -35,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]{0,3998}[\x21-\x7e])?)?")
 _RESERVED = re.compile(
     r"host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect"
-    r"|accept-encoding|proxy-.*|webhook-.*",
+    r"|accept-encoding|proxy-.*|webhook-.*|trio-jobs-.*",
     re.IGNORECASE,
 )
 
@@ -83,7 +84,7 @@ def handler(settings: Settings) -> Handler:
         limit = webhook.timeout or settings.webhook_timeout
         try:
             with trio.fail_after(limit):
-                return await send(webhook, ctx.job_id, egress, settings.webhook_secret)
+                return await send(webhook, ctx, egress, settings.webhook_secret)
         except trio.TooSlowError:
             raise Retry(f"The server did not answer within {limit:g} seconds.") from None
         except httpx.TransportError as error:
@@ -118,11 +119,12 @@ def check(webhook: Webhook, longest: float) -> None:
             raise InvalidInput(str(error), "/secret") from None
 
 
-async def send(webhook: Webhook, job_id: str, egress: Egress, secret: str | None) -> Answer:
+async def send(webhook: Webhook, ctx: Ctx, egress: Egress, secret: str | None) -> Answer:
     """Sends it once and judges the answer: returned, or raised as Retry or Fail."""
     content, headers = _content(webhook)
+    headers["Trio-Jobs-Deadline"] = to_rfc3339(ctx.deadline)
     if key := webhook.secret or secret:
-        headers.update(signing.signature_headers(key, job_id, int(time.time()), content))
+        headers.update(signing.signature_headers(key, ctx.job_id, int(time.time()), content))
     started = trio.current_time()
     async with (
         await egress.client() as client,

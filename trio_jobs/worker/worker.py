@@ -9,26 +9,34 @@ next claim meet in one transaction (see `storage.writes.Write.order`).
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from functools import partial
 
 import trio
 
 from .. import clock
+from ..backoff import Backoff
 from ..config import Settings
 from ..errors import Unavailable
-from ..executor import Attempt, describe, execute
-from ..job import Error, Failed, Outcome, Reason, Stopped, judge
-from ..registry import Handler, Registry
+from ..executor import Attempt
+from ..job import Error, Outcome, Reason, Stopped, judge
+from ..registry import Registry
+from ..service import Hands
 from ..storage.base import Store
-from ..storage.doorbell import Doorbell
-from ..storage.records import Claimed, Lease, Settlement, is_json
+from ..storage.records import Claimed, Lease, Settlement
+from .hand import Hand
 from .heartbeat import Heartbeat
+from .log_capture import installed
+from .reporter import Reporter
+from .running import Running
+from .settler import Settler
 
 log = logging.getLogger(__name__)
 
 AGAIN = 1.0  # seconds between tries while the store is not available
 LOOK_FOR_STUCK = 0.25
+LOOK_FOR_CANCELS = 0.25  # other processes ring no bell here
+OTHERS = "*"
+
+Work = tuple[Claimed, Attempt]
 
 
 class Worker:
@@ -48,17 +56,20 @@ class Worker:
         self._settings = settings
         self._now = now
         self._heartbeat = heartbeat
-        self._threads = trio.CapacityLimiter(settings.threads)
-        self._unlimited = trio.CapacityLimiter(float("inf"))
-        # By lease token: a job that was taken from us may be back before its old attempt has ended.
-        self._running: dict[int, tuple[Claimed, Attempt]] = {}
+        self._hand = Hand(registry, settings, now=now)
+        self._limits = settings.queue_limits
+        self._running = Running()
+        self._reporter = Reporter(store, self._running, now=now)
         self._leases: dict[str, Lease] = {}
-        self._finished: list[Settlement] = []
-        self._settle_bell = Doorbell()
+        self._settler = Settler(
+            store,
+            now=now,
+            settled=lambda settlement: self._forget(settlement.id, settlement.token),
+            more=self._expects_more,
+        )
         self._hungry = True  # the queue may hold more than the last claim brought
         self._quiet = False
         self._stopping: Reason | None = None  # meets what a claim brings after stop_all
-        self._last_chance: int | None = None  # the lease token of the one such job
         self._slots = 0
         self.stuck = 0
         self.drained = trio.Event()
@@ -79,24 +90,42 @@ class Worker:
         """Cancels every attempt under way, for `reason`; when quiet, also any that still starts."""
         if self._quiet:
             self._stopping = reason
-        for _, attempt in list(self._running.values()):
+        for _, attempt in self._running:
             attempt.stop(reason)
 
     def abandon_all(self) -> None:
         """Goes on without the attempts that are still under way."""
-        for job, attempt in list(self._running.values()):
+        for job, attempt in self._running:
             self._abandon(job, attempt)
+
+    def hands(self) -> Hands:
+        """What this worker takes, for those who ask why a job waits."""
+        last_chance = self._running.last_chance
+        return Hands(
+            self._registry.types,
+            self._limits or {OTHERS: self._settings.concurrency},
+            self._running.by_queue(),
+            None if last_chance is None else last_chance.id,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Works until quiet and drained. With stuck attempts it cannot return: see `drained`."""
-        self._send, jobs = trio.open_memory_channel[Claimed](0)
+        self._send, jobs = trio.open_memory_channel[Work](0)
+        with installed():
+            await self._run(jobs, task_status)
+
+    async def _run(
+        self, jobs: trio.MemoryReceiveChannel[Work], task_status: trio.TaskStatus[None]
+    ) -> None:
         async with trio.open_nursery() as helpers:
             if self._heartbeat:
                 await helpers.start(self._beating().run)
+            helpers.start_soon(self._reporter.run)
+            helpers.start_soon(self._heed_cancels)
             async with trio.open_nursery() as nursery:
-                for _ in range(self._settings.concurrency):
+                for _ in range(sum(self._limits.values()) or self._settings.concurrency):
                     self._add_slot(nursery, jobs)
-                helpers.start_soon(self._settle)
+                helpers.start_soon(self._settle_all)
                 helpers.start_soon(self._watch, nursery, jobs)
                 task_status.started()
                 await self._feed()
@@ -124,9 +153,11 @@ class Worker:
                         if job.id in self._leases:
                             self._lease_lost(self._leases[job.id])
                         self._leases[job.id] = job.lease
-                        if job.on_last_chance:
-                            self._last_chance = job.lease_token
-                        self._send.send_nowait(job)
+                        attempt = self._hand.attempt(job)
+                        self._running.add(job, attempt)
+                        if self._stopping is not None:
+                            attempt.stop(self._stopping)
+                        self._send.send_nowait((job, attempt))
                 else:
                     await self._store.doorbell.wait(self._settings.poll_interval)
                     self._hungry = True  # silence counts as a ring: the poll beneath the doorbell
@@ -140,7 +171,8 @@ class Worker:
                 idle,
                 now,
                 now + self._settings.lease,
-                last_chance=self._last_chance is None,
+                last_chance=self._running.last_chance is None,
+                queues=self._free(),
             )
         except Unavailable as error:
             log.warning("cannot claim jobs right now: %s", error)
@@ -149,130 +181,105 @@ class Worker:
         self._hungry = len(jobs) == idle
         return jobs
 
+    def _free(self) -> dict[str, int] | None:
+        """How many more of each queue may run."""
+        if not self._limits:
+            return None
+        free = dict(self._limits)
+        for queue, n in self._running.by_queue().items():
+            queue = queue if queue in free else OTHERS
+            if queue in free:
+                free[queue] = max(free[queue] - n, 0)
+        return free
+
     # ── run ───────────────────────────────────────────────────────────────────────────────────
 
-    def _add_slot(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
+    def _add_slot(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Work]) -> None:
         self._slots += 1
         nursery.start_soon(self._slot, jobs.clone())
 
-    async def _slot(self, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
+    async def _slot(self, jobs: trio.MemoryReceiveChannel[Work]) -> None:
         self._store.doorbell.ring()  # there is an idle hand now
         with jobs:
-            async for job in jobs:
-                if not await self._attempt(job):
+            async for job, attempt in jobs:
+                if not await self._run_one(job, attempt):
                     return  # it was stuck, and its slot has been replaced long since
                 if self._hungry:
                     self._store.doorbell.ring()
         self._slots -= 1
-        self._settle_bell.ring()
+        self._settler.bell.ring()
 
-    async def _attempt(self, job: Claimed) -> bool:
+    async def _run_one(self, job: Claimed, attempt: Attempt) -> bool:
         """One job through execute, judge and settle; False when it was stuck meanwhile."""
-        upload = None if is_json(job.content_type) else job.payload
-        handler = self._registry[job.type]
-        attempt = Attempt(
-            job_id=job.id,
-            attempt=job.attempt,
-            max_attempts=job.max_attempts,
-            timeout=job.timeout or handler.timeout or self._settings.job_timeout,
-            started_at=job.started_at,
-            upload=upload,
-            content_type=job.content_type,
-        )
-        self._running[job.lease_token] = job, attempt
-        if self._stopping is not None:
-            attempt.stop(self._stopping)
-        try:
-            work = self._work(job, handler, attempt)
-        except Exception as error:  # its payload was valid when it came; the handler has changed
-            outcome: Outcome = Failed(describe(error), permanent=True)
-        else:
-            outcome = await execute(attempt, work, max_result=self._settings.max_result)
+        outcome = await self._hand.run(job, attempt)
         if attempt.abandoned:
             self.stuck -= 1
             if attempt.in_thread:
-                self._threads.total_tokens -= 1
+                self._hand.threads.total_tokens -= 1
             return False
-        self._ended(job, outcome, handler)
+        self._ended(job, outcome, attempt)
         return True
 
-    def _work(
-        self, job: Claimed, handler: Handler, attempt: Attempt
-    ) -> Callable[[], Awaitable[object]]:
-        upload = attempt.upload is not None
-        input_ = handler.decode_params(job.params or {}) if upload else handler.decode(job.payload)
-        if handler.is_async:
-            attempt.start_clock()
-            return partial(handler.run, input_, attempt)
-
-        async def in_thread() -> object:
-            async with self._threads:
-                attempt.start_clock()
-                return await trio.to_thread.run_sync(
-                    handler.run, input_, attempt, limiter=self._unlimited
-                )
-
-        attempt.in_thread = True
-        return in_thread
-
-    def _ended(self, job: Claimed, outcome: Outcome, handler: Handler) -> None:
-        del self._running[job.lease_token]
-        if job.lease_token == self._last_chance:
-            self._last_chance = None
-        verdict = judge(job, outcome, self._now(), handler.backoff)
+    def _ended(self, job: Claimed, outcome: Outcome, attempt: Attempt) -> None:
+        self._running.remove(job)
+        backoff = (
+            self._registry[job.type].backoff if job.backoff is None else Backoff.of(job.backoff)
+        )
+        verdict = judge(job, outcome, self._now(), backoff)
         if verdict is None:
             self._forget(job.id, job.lease_token)
         else:
-            self._finished.append(Settlement.of(job.lease, verdict))
-            self._settle_bell.ring()
+            words = None if attempt.diary is None else self._reporter.last_words(job, attempt)
+            self._settler.add(Settlement.of(job.lease, verdict), words)
 
-    # ── settle ────────────────────────────────────────────────────────────────────────────────
-
-    async def _settle(self) -> None:
-        """Hands verdicts to the store, all there are at a time, until no slot is left."""
-        while self._slots or self._finished or not self._quiet:
-            await self._settle_bell.wait()
-            while self._finished:
-                batch, self._finished = self._finished, []
-                try:
-                    accepted = await self._store.settle(batch, self._now())
-                except Unavailable as error:
-                    log.warning("cannot settle %d jobs right now: %s", len(batch), error)
-                    self._finished = batch + self._finished  # their leases are kept alive
-                    await trio.sleep(AGAIN)
-                    continue
-                for settlement in batch:
-                    self._forget(settlement.id, settlement.token)
-                    if settlement.id not in accepted:
-                        log.warning(
-                            "job %s ended as %s, too late: its lease was lost",
-                            settlement.id,
-                            settlement.state,
-                        )
-        self.drained.set()
+    def _expects_more(self) -> bool:
+        return self._slots > 0 or not self._quiet
 
     def _forget(self, id_: str, token: int) -> None:
         lease = self._leases.get(id_)
         if lease is not None and lease.token == token:  # else the job is ours again, anew
             del self._leases[id_]
 
+    async def _settle_all(self) -> None:
+        await self._settler.run()
+        self.drained.set()
+
     # ── what goes wrong ───────────────────────────────────────────────────────────────────────
 
     def _lease_lost(self, lease: Lease) -> None:
-        if lease.token in self._running:
+        attempt = self._running.attempt(lease.token)
+        if attempt is not None:
             log.warning("job %s lost its lease; stopping it here", lease.id)
-            self._running[lease.token][1].stop(Reason.LEASE_LOST)
+            attempt.stop(Reason.LEASE_LOST)
 
-    async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Claimed]) -> None:
+    async def _heed_cancels(self) -> None:
+        """Stops the jobs that somebody, in whatever process, has asked to be stopped."""
+        while True:
+            await self._running.wait_for_some()
+            await self._store.cancels_bell.wait(LOOK_FOR_CANCELS)
+            if not self._running:
+                continue
+            try:
+                leases = await self._store.cancels(self._store.identity)
+            except Unavailable as error:
+                log.warning("cannot look for cancelled jobs right now: %s", error)
+                await trio.sleep(AGAIN)
+                continue
+            for lease in leases:
+                if (attempt := self._running.attempt(lease.token)) is not None:
+                    attempt.stop(Reason.CANCELLED)
+
+    async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Work]) -> None:
         """Goes on without attempts that ignore their cancellation for longer than the grace."""
         while True:
+            await self._running.wait_for_some()
             before = trio.current_time()
             await trio.sleep(LOOK_FOR_STUCK)
             now = trio.current_time()
             if now - before > 2 * LOOK_FOR_STUCK:
                 continue  # the loop was blocked: nobody has had a chance to notice a deadline
             limit = now - self._settings.cleanup_grace
-            for job, attempt in list(self._running.values()):
+            for job, attempt in self._running:
                 if attempt.stopping_since < limit:
                     self._abandon(job, attempt)
                     if not self._quiet:
@@ -284,10 +291,10 @@ class Worker:
         self.stuck += 1
         self._slots -= 1
         if attempt.in_thread:
-            self._threads.total_tokens += 1  # its thread is lost until it returns
+            self._hand.threads.total_tokens += 1  # its thread is lost until it returns
         seconds = trio.current_time() - attempt.stopping_since
         message = f"it did not stop within {seconds:.1f} s of being cancelled ({attempt.reason})"
         log.error("job %s (%s) is stuck: %s", job.id, job.type, message)
         outcome = Stopped(attempt.reason, Error("Stuck", message))
-        self._ended(job, outcome, self._registry[job.type])
-        self._settle_bell.ring()
+        self._ended(job, outcome, attempt)
+        self._settler.bell.ring()

@@ -1,0 +1,71 @@
+"""From a claimed job to how its attempt ended: the right handler, in the loop or in a thread."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
+
+import trio
+
+from .. import clock
+from ..config import Settings
+from ..executor import Attempt, describe, execute
+from ..job import Failed, Outcome, Reason, Stopped
+from ..registry import Handler, Registry
+from ..storage.records import Claimed, is_json
+from .log_capture import current
+
+
+class Hand:
+    """What all slots of a worker need to run a job; `threads` are those of plain handlers."""
+
+    def __init__(self, registry: Registry, settings: Settings, *, now: clock.Now) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._now = now
+        self.threads = trio.CapacityLimiter(settings.threads)
+        self._unlimited = trio.CapacityLimiter(inf)
+
+    def attempt(self, job: Claimed) -> Attempt:
+        handler = self._registry[job.type]
+        return Attempt(
+            job_id=job.id,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            timeout=job.timeout or handler.timeout or self._settings.job_timeout,
+            started_at=job.started_at,
+            seconds_left=inf if job.deadline is None else job.deadline - self._now(),
+            upload=None if is_json(job.content_type) else job.payload,
+            content_type=job.content_type,
+            in_thread=not handler.is_async,
+        )
+
+    async def run(self, job: Claimed, attempt: Attempt) -> Outcome:
+        """Runs the handler; past the job's deadline it is not even started."""
+        if job.deadline is not None and job.deadline <= self._now():
+            return Stopped(Reason.DEADLINE)
+        try:
+            work = self._work(job, self._registry[job.type], attempt)
+        except Exception as error:  # its payload was valid when it came; the handler has changed
+            return Failed(describe(error), permanent=True)
+        token = current.set((attempt, self._now))
+        try:
+            return await execute(attempt, work, max_result=self._settings.max_result)
+        finally:
+            current.reset(token)
+
+    def _work(
+        self, job: Claimed, handler: Handler, attempt: Attempt
+    ) -> Callable[[], Awaitable[object]]:
+        upload = attempt.upload is not None
+        input_ = handler.decode_params(job.params or {}) if upload else handler.decode(job.payload)
+        if handler.is_async:
+            return partial(handler.run, input_, attempt)
+
+        async def in_thread() -> object:
+            async with self.threads:
+                attempt.start_clock()
+                return await trio.to_thread.run_sync(
+                    handler.run, input_, attempt, limiter=self._unlimited
+                )
+
+        return in_thread
