@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import apsw
@@ -238,3 +239,43 @@ def test_two_signals_end_even_a_client_that_reads_slowly(tmp_path):
             service.signal(signal.SIGINT)
             assert service.exit_code() == 0
             assert time.monotonic() - start < 3
+
+
+def test_a_stop_sends_those_home_who_wait_or_listen(tmp_path):
+    with running(tmp_path) as service:
+        id_ = service.post("noop", delay=3_600)
+        answers: list[object] = []
+
+        def wait() -> None:
+            answers.append(service.http.get(f"/jobs/{id_}?wait=55").json()["state"])
+
+        def listen() -> None:
+            with service.http.stream("GET", "/events") as stream:
+                answers.append(b"".join(stream.iter_raw()))
+
+        threads = [threading.Thread(target=call) for call in (wait, listen)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert answers == []
+        start = time.monotonic()
+        service.signal()
+        assert service.exit_code() == 0
+        assert time.monotonic() - start < 1.5
+        for thread in threads:
+            thread.join()
+        assert "scheduled" in answers
+
+
+def test_why_knows_what_the_worker_of_this_process_takes(tmp_path):
+    with running(tmp_path, "--queues", "media:1") as service:
+        runs = service.post("sleep", {"seconds": 60}, queue="media")
+        service.wait_for(runs, "running")
+        waits, unserved = service.post("noop", queue="media"), service.post("noop")
+
+        def codes(id_: str) -> list[str]:
+            reasons = service.http.get(f"/jobs/{id_}/why").json()["reasons"]
+            return [reason["code"] for reason in reasons]
+
+        assert codes(waits) == ["limit_reached"]
+        assert codes(unserved) == ["no_worker"]

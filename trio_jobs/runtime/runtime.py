@@ -1,9 +1,9 @@
 """One process from start to exit.
 
-Up: store (opened, migrated, rescued) → upkeep → workers → HTTP → ready.
-Down, the ladder: the first signal stops claiming and lets running jobs end, up to the grace; then,
-or at the second signal, they are cancelled and handed back without charge; HTTP ends; the store
-flushes and checkpoints; exit 0. The third signal exits at once.
+Up: store (opened, migrated, rescued) → upkeep → watch → workers → HTTP → ready.
+Down, the ladder: the first signal stops claiming, ends long polls and event streams, and lets
+running jobs end, up to the grace; then, or at the second signal, they are cancelled and handed
+back without charge; HTTP ends; the store flushes and checkpoints; exit 0. The third exits at once.
 """
 
 import logging
@@ -20,7 +20,7 @@ from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
 from ..registry import Registry
-from ..service import Service
+from ..service import Hands, Service
 from ..storage import open_store
 from ..worker import Worker
 from .signals import Signals
@@ -47,7 +47,7 @@ class Runtime:
         self._store = open_store(
             settings.database, durable=settings.durability == "full", shared=settings.shared
         )
-        self._service = Service(self._store, registry, settings)
+        self._service = Service(self._store, registry, settings, hands=self._hands)
         self._worker = Worker(self._store, registry, settings) if settings.worker else None
         self._maintenance = Maintenance(self._store, settings)
         self._ready = False
@@ -62,6 +62,7 @@ class Runtime:
             async with trio.open_nursery() as nursery:
                 store = await nursery.start(self._run_store)
                 await nursery.start(self._part, self._maintenance.run)
+                await nursery.start(self._part, self._service.watch.run)
                 if self._worker is not None:
                     await nursery.start(self._part, self._worker.run)
                 self._on_ready(await nursery.start(self._serve))
@@ -126,11 +127,14 @@ class Runtime:
                     await trio.sleep(RESTART)
         self._http_ended.set()
 
+    def _hands(self) -> Hands:
+        return Hands() if self._worker is None else self._worker.hands()
+
     # ── the way down ──────────────────────────────────────────────────────────────────────────
 
     async def _step_down(self) -> None:
         end_of_grace = trio.current_time() + self._settings.shutdown_grace
-        self._service.draining = True
+        self._service.drain()
         if self._worker is not None:
             await self._drain(self._worker, end_of_grace)
         self._close_http.set()

@@ -2,35 +2,19 @@
 
 from typing import Any
 
-import msgspec
 import pytest
-from trio.testing import MockClock
 
 from trio_jobs.config import Settings
-from trio_jobs.errors import InvalidInput, NotFound, TooLarge, Unavailable, UnknownType
+from trio_jobs.errors import InvalidInput, TooLarge, Unavailable, UnknownType
 from trio_jobs.job import State
-from trio_jobs.registry import Ctx, Handler, Registry
-from trio_jobs.service import MAX_ATTEMPTS, MAX_PAGE, MAX_SECONDS, Order, Service
-from trio_jobs.storage.records import NewJob
+from trio_jobs.registry import Registry
+from trio_jobs.service import Order, Service
+from trio_jobs.service.order import MAX_ATTEMPTS, MAX_SECONDS
+from trio_jobs.storage.doorbell import Doorbell
+from trio_jobs.storage.records import UNTIL_FINISHED, Enqueued, Key, NewJob
 
-from .conftest import EPOCH, StartSystem
-
-
-class Loose(msgspec.Struct):
-    """Input that does not look at members it does not know."""
-
-    n: int = 0
-
-
-async def run(_input: object, _ctx: Ctx) -> None:
-    """A handler."""
-
-
-HANDLERS = [
-    Handler("any", run, input=Any),
-    Handler("loose", run, input=Loose, max_attempts=2),
-    Handler("file", run, input=Loose, accepts_upload=True),
-]
+from ..conftest import EPOCH
+from .conftest import HANDLERS
 
 
 class Shelf:
@@ -38,9 +22,13 @@ class Shelf:
 
     def __init__(self) -> None:
         self.jobs: list[NewJob] = []
+        self.keys: list[Key | None] = []
+        self.changes_bell = Doorbell()
 
-    async def enqueue(self, jobs: list[NewJob]) -> None:
+    async def enqueue(self, jobs: list[NewJob], key: Key | None = None) -> Enqueued:
         self.jobs += jobs
+        self.keys.append(key)
+        return Enqueued([job.id for job in jobs])
 
 
 @pytest.fixture
@@ -57,7 +45,8 @@ def service(shelf: Shelf) -> Service:
 async def test_an_order_is_completed_from_handler_and_settings(
     service: Service, shelf: Shelf
 ) -> None:
-    jobs = await service.enqueue([Order(type="any"), Order(type="loose")])
+    placed = await service.enqueue([Order(type="any"), Order(type="loose")])
+    jobs = [one.job for one in placed]
     assert [job.id for job in jobs] == [job.id for job in shelf.jobs]
     assert [job.max_attempts for job in shelf.jobs] == [7, 2]
     assert [job.state for job in jobs] == [State.QUEUED] * 2
@@ -78,7 +67,7 @@ async def test_an_order_is_completed_from_handler_and_settings(
 async def test_a_job_waits_exactly_when_its_time_is_still_to_come(
     service: Service, options: dict[str, Any], run_at: float, state: State
 ) -> None:
-    [job] = await service.enqueue([Order(type="any", **options)])
+    [(job, *_)] = await service.enqueue([Order(type="any", **options)])
     assert (job.run_at, job.state) == (run_at, state)
 
 
@@ -93,6 +82,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
     *(({"queue": value}, "/queue") for value in ("", "a b", "ä", "x" * 65, "a\n", "\0", "\ud800")),
     ({"tags": ["a", "b", "c"]}, "/tags"),
     ({"tags": ["a", "b c"]}, "/tags/1"),
+    *(({"deadline": value}, "/deadline") for value in (EPOCH, EPOCH - 1, NAN, INF)),
+    ({"deadline": EPOCH + 5, "run_at": EPOCH + 5}, "/deadline"),
+    ({"deadline": EPOCH + 5, "delay": 6.0}, "/deadline"),
+    *(({"backoff": value}, "/backoff") for value in ("odd", [], [-1.0], {"base": "x"}, 5, True)),
+    *(({"unique_key": value}, "/unique_key") for value in ("", "x" * 256, "ä", "a\n", "\0")),
+    *(({"unique_key": "k", "unique_for": x}, "/unique_for") for x in (0.0, -1.0, NAN, INF)),
+    ({"unique_for": 5.0}, "/unique_for"),
+    ({"on_conflict": "replace"}, "/on_conflict"),
+    ({"unique_key": "k", "on_conflict": "maybe"}, "/on_conflict"),
     ({"payload": b"{"}, "/input"),
     ({"payload": b""}, "/input"),
     ({"payload": b"[" * 900}, "/input"),
@@ -146,7 +144,7 @@ async def test_limits_are_met_to_the_byte(service: Service, shelf: Shelf) -> Non
 
 async def test_an_upload_is_taken_only_where_it_is_wanted(service: Service, shelf: Shelf) -> None:
     order = Order(type="file", payload=b"\xff", content_type="a/b", params={"n": "5"})
-    [job] = await service.enqueue([order])
+    [(job, *_)] = await service.enqueue([order])
     assert (job.payload_hex, job.params) == ("ff", {"n": "5"})
     with pytest.raises(InvalidInput):
         await service.enqueue(
@@ -158,7 +156,7 @@ async def test_an_upload_is_taken_only_where_it_is_wanted(service: Service, shel
 
 
 async def test_a_service_that_is_stopping_takes_no_jobs(service: Service, shelf: Shelf) -> None:
-    service.draining = True
+    service.drain()
     with pytest.raises(Unavailable):
         await service.enqueue([Order(type="any")])
     with pytest.raises(Unavailable):
@@ -166,33 +164,39 @@ async def test_a_service_that_is_stopping_takes_no_jobs(service: Service, shelf:
     assert shelf.jobs == []
 
 
+@pytest.mark.parametrize(
+    ("options", "until"),
+    [({}, UNTIL_FINISHED), ({"unique_for": 60.0}, EPOCH + 60)],
+)
+async def test_a_unique_key_is_held_to_the_end_or_for_a_time(
+    service: Service, shelf: Shelf, options: dict[str, Any], until: float
+) -> None:
+    order = Order(type="any", unique_key="a b", deadline=EPOCH + 9, backoff=[1, 2], **options)
+    [(job, *_)] = await service.enqueue([order])
+    assert (job.unique_key, job.deadline, job.backoff) == ("a b", EPOCH + 9, [1, 2])
+    assert (shelf.jobs[0].unique_until, shelf.jobs[0].on_conflict) == (until, "return")
+
+
+async def test_a_job_without_a_key_holds_none(service: Service, shelf: Shelf) -> None:
+    await service.enqueue([Order(type="any")])
+    assert shelf.jobs[0].unique_until is None
+    assert shelf.keys == [None]
+
+
+async def test_an_idempotency_key_lives_for_a_day(service: Service, shelf: Shelf) -> None:
+    await service.enqueue([Order(type="any")], key=("k", "print"))
+    assert shelf.keys == [Key("k", "print", EPOCH + 86_400)]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "ä", "a\n", "a\0b"])
+async def test_a_key_that_no_header_could_carry_is_refused(
+    service: Service, shelf: Shelf, key: str
+) -> None:
+    with pytest.raises(InvalidInput, match="Idempotency-Key"):
+        await service.enqueue([Order(type="any")], key=(key, "print"))
+    assert shelf.jobs == []
+
+
 async def test_no_orders_are_no_jobs(service: Service) -> None:
     assert await service.enqueue([]) == []
-
-
-async def test_looking_at_jobs(start_system: StartSystem, autojump_clock: MockClock) -> None:
-    system = await start_system(HANDLERS)
-    service = system.service
-    await service.check()
-    later = [await system.enqueue("any", delay=100.0) for _ in range(3)]
-    done = await system.enqueue("loose")
-    await system.until(done)
-
-    page = await service.list_jobs(limit=2)
-    assert [job.id for job in page.jobs] == [done, later[2]]
-    page = await service.list_jobs(limit=2, before=page.next)
-    assert [job.id for job in page.jobs] == [later[1], later[0]]
-    assert [job.id for job in (await service.list_jobs(status="done")).jobs] == [done]
-    assert [job.id for job in (await service.list_jobs(status="pending")).jobs] == later[::-1]
-    assert (await service.list_jobs(status="failed")).jobs == []
-    assert len((await service.list_jobs(type="any")).jobs) == 3
-    assert await system.store.counts() == {"default": {State.SCHEDULED: 3, State.DONE: 1}}
-
-    for limit in (0, -1, MAX_PAGE + 1):
-        with pytest.raises(InvalidInput):
-            await service.list_jobs(limit=limit)
-    for status in ("", "queued", "DONE"):
-        with pytest.raises(InvalidInput):
-            await service.list_jobs(status=status)
-    with pytest.raises(NotFound):
-        await service.get("0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d")
+    assert await service.enqueue([], key=("k", "print")) == []

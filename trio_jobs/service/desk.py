@@ -1,0 +1,62 @@
+"""Where orders are taken."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..errors import Conflict, InvalidInput
+from ..storage.base import Store
+from ..storage.records import Enqueued, Job, NewJob
+from .order import Checks, Order, idempotency
+
+
+class Placed(NamedTuple):
+    """The job that stands for an order: a new one, or one that was there.
+
+    `deduplicated`: it holds the order's unique key. `replayed`: the idempotency key was known.
+    """
+
+    job: Job
+    deduplicated: bool = False
+    replayed: bool = False
+
+
+class Desk:
+    """Takes orders; what is new is answered without asking the store how it stands."""
+
+    def __init__(self, store: Store, checks: Checks) -> None:
+        self._store = store
+        self._checks = checks
+
+    async def place(
+        self, orders: Sequence[Order], key: tuple[str, str] | None, now: float
+    ) -> list[Placed]:
+        """See `Service.enqueue`."""
+        new = []
+        for index, order in enumerate(orders):
+            try:
+                new.append(self._checks.new_job(order, now))
+            except InvalidInput as error:
+                if len(orders) > 1:
+                    error.pointer = f"/{index}{error.pointer}"
+                raise
+        if not new:
+            return []
+        stored = await self._store.enqueue(new, idempotency(key, now))
+        if not stored.replayed and stored.ids == [job.id for job in new]:
+            return [Placed(Job.fresh(job)) for job in new]
+        return await self._stand_ins(new, stored)
+
+    async def _stand_ins(self, new: list[NewJob], stored: Enqueued) -> list[Placed]:
+        """Reads those that were there before."""
+        fresh = {job.id: job for job in new}
+        found = await self._store.get([id_ for id_ in stored.ids if id_ not in fresh])
+        placed = []
+        for at, id_ in enumerate(stored.ids):
+            if id_ in fresh:
+                # One unique key twice in a call: the second order is the first one's job, too.
+                placed.append(Placed(Job.fresh(fresh[id_]), deduplicated=id_ != new[at].id))
+            elif id_ in found:
+                placed.append(Placed(found[id_], not stored.replayed, stored.replayed))
+            else:
+                raise Conflict(f"This was accepted before as job {id_}, which is gone by now.")
+        return placed

@@ -1,0 +1,250 @@
+"""The verbs."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+import trio
+
+from .. import clock
+from ..config import Settings
+from ..errors import Conflict, InvalidInput, NotFound, Outdated, Unavailable
+from ..job import State
+from ..registry import Registry
+from ..storage.base import Store
+from ..storage.records import (
+    Amendment,
+    AttemptRecord,
+    Change,
+    Filter,
+    Job,
+    LogLine,
+    Moved,
+    Page,
+    QueueInfo,
+)
+from .bulk import Bulk, BulkAction, BulkProgress, Report, silent
+from .desk import Desk, Placed
+from .filters import check_filter
+from .order import MAX_SECONDS, Checks, Order, check_name, in_range
+from .watch import Watch
+from .why import AskHands, Why, why
+
+MAX_PAGE = 500
+MAX_LINES = 1_000
+
+
+class Service:
+    """What a caller may ask: enqueue, look, wait, steer, and steer many at once.
+
+    `watch` tells what happens to jobs, while `watch.run` runs. `hands` says what the worker of this
+    process takes. From `drain` on, new jobs are refused, waits and subscriptions end at once
+    (`stopping`), and everything else goes on working.
+
+    Every verb about one job raises NotFound when it is not there; those that change it raise
+    Conflict when its state forbids.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        settings: Settings,
+        *,
+        now: clock.Now = clock.now,
+        hands: AskHands = lambda: None,
+    ) -> None:
+        self._store = store
+        self._checks = Checks(registry, settings)
+        self._desk = Desk(store, self._checks)
+        self._hands = hands
+        self.now = now
+        self.watch = Watch(store)
+        self.stopping = trio.Event()
+
+    @property
+    def draining(self) -> bool:
+        return self.stopping.is_set()
+
+    def drain(self) -> None:
+        """The process is about to stop."""
+        self.stopping.set()
+        self.watch.close()
+
+    async def check(self) -> None:
+        """Raises Unavailable unless jobs can be stored and claimed right now."""
+        if self.draining:
+            raise Unavailable("The service is stopping.", retry_after=5.0)
+        await self._store.check_writable()
+
+    # ── enqueue ───────────────────────────────────────────────────────────────────────────────
+
+    async def enqueue(
+        self, orders: Sequence[Order], key: tuple[str, str] | None = None
+    ) -> list[Placed]:
+        """Stores all of `orders` or none; returns when they are on stable storage.
+
+        `key` is an Idempotency-Key and the fingerprint of its request. For 24 h the same pair gets
+        the same jobs, as they are then, and nothing new.
+
+        Raises InvalidInput (pointing into the array when there is more than one), Conflict (a
+        unique key is taken; a job of this idempotency key is gone), KeyReused, Unavailable.
+        """
+        if self.draining:
+            raise Unavailable("The service is stopping; try again in a moment.", retry_after=5.0)
+        return await self._desk.place(orders, key, self.now())
+
+    # ── look ──────────────────────────────────────────────────────────────────────────────────
+
+    async def get(self, id_: str) -> Job:
+        """The job with its payload and result."""
+        job = (await self._store.get([id_])).get(id_)
+        if job is None:
+            raise NotFound(f"There is no job {id_}.")
+        return job
+
+    async def wait(self, id_: str, seconds: float, version: int | None = None) -> Job:
+        """The job once it has finished or, with a `version`, once it has another one.
+
+        Returns it as it is when `seconds` are over or the service stops.
+        """
+
+        def is_over(job: Job | Change) -> bool:
+            return job.state.final if version is None else job.version != version
+
+        return await self.watch.until(id_, partial(self.get, id_), is_over, seconds)
+
+    async def list_jobs(
+        self, filter: Filter | None = None, before: int | None = None, limit: int = 50
+    ) -> Page:
+        """Newest first, without payloads and results; at most 500."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(f"limit must be from 1 to {MAX_PAGE}")
+        return await self._store.list_jobs(check_filter(filter), before=before, limit=limit)
+
+    async def attempts(self, id_: str) -> list[AttemptRecord]:
+        """All attempts, oldest first."""
+        attempts = await self._store.attempts(id_)
+        if not attempts:
+            await self.get(id_)
+        return attempts
+
+    async def logs(self, id_: str, after: int = 0, limit: int = MAX_LINES) -> list[LogLine]:
+        """The lines it logged with a number above `after`, oldest first; at most 1,000."""
+        if not 1 <= limit <= MAX_LINES:
+            raise InvalidInput(f"limit must be from 1 to {MAX_LINES:,}")
+        lines = await self._store.logs(id_, after, limit)
+        if not lines:
+            await self.get(id_)
+        return lines
+
+    async def why(self, id_: str) -> Why:
+        """What keeps the job from running."""
+        job = await self.get(id_)
+        now, hands = self.now(), self._hands()
+        return await why(job, self._store, now=now, hands=hands, draining=self.draining)
+
+    # ── steer one ─────────────────────────────────────────────────────────────────────────────
+
+    async def cancel(self, id_: str) -> Job:
+        """Cancels it; one that runs is asked to stop, and comes back still running."""
+        moved = _one(await self._store.cancel([id_], self.now()), id_)
+        if moved.was.final:
+            raise Conflict(f"Job {id_} has ended already: it is {moved.was}.")
+        return await self.get(id_)
+
+    async def retry(self, id_: str) -> Job:
+        """Queues a finished job again, with fresh attempts."""
+        moved = _one(await self._store.retry([id_], self.now()), id_)
+        if not moved.done:
+            if moved.was.final:
+                raise Conflict(f"Another job holds the unique key of job {id_} by now.")
+            raise Conflict(f"Job {id_} is {moved.was}; only a finished job can be retried.")
+        return await self.get(id_)
+
+    async def run_now(self, id_: str) -> Job:
+        """Ends its waiting for a time. One that is due already keeps its place."""
+        job = await self.get(id_)
+        if job.state is State.QUEUED:
+            return job
+        return await self.amend(id_, Amendment(id_, run_at=self.now()))
+
+    async def snooze(self, id_: str, seconds: float) -> Job:
+        """Lets a waiting job wait until `seconds` from now."""
+        in_range("seconds", seconds, 0, MAX_SECONDS)
+        return await self.amend(id_, Amendment(id_, run_at=self.now() + seconds))
+
+    async def amend(self, id_: str, changes: Amendment) -> Job:
+        """Changes a waiting job. Raises Outdated when it no longer has `changes.version`."""
+        now = self.now()
+        self._checks.amendment(changes, now)
+        changes = msgspec.structs.replace(changes, id=id_)
+        moved = _one(await self._store.amend([changes], now), id_)
+        job = await self.get(id_)
+        if moved.done:
+            return job
+        if changes.version not in (None, job.version):
+            raise Outdated(f"Job {id_} has changed: its version is {job.version} by now.")
+        raise Conflict(f"Job {id_} is {moved.was}; only a job that waits can be changed.")
+
+    async def remove(self, id_: str) -> None:
+        """Forgets a finished job."""
+        moved = _one(await self._store.remove([id_]), id_)
+        if not moved.done:
+            raise Conflict(f"Job {id_} is {moved.was}; only a finished job can be removed.")
+
+    # ── steer many ────────────────────────────────────────────────────────────────────────────
+
+    async def bulk(
+        self,
+        action: BulkAction,
+        ids: Sequence[str] | None = None,
+        filter: Filter | None = None,
+        *,
+        dry_run: bool = False,
+        report: Report = silent,
+    ) -> BulkProgress:
+        """Cancels, retries or deletes the jobs `ids`, or all that match `filter`.
+
+        Without states in the filter, only those are meant where it changes something. `report` is
+        called after each slice. A dry run only counts.
+        """
+        bulk = Bulk(self._store, action, now=self.now, stopping=self.stopping, report=report)
+        if (ids is None) == (filter is None):
+            raise InvalidInput("either ids or a filter says which jobs are meant")
+        if ids is not None:
+            return await bulk.over_ids(ids, dry_run=dry_run)
+        return await bulk.over_filter(check_filter(filter), dry_run=dry_run)
+
+    async def queues(self) -> list[QueueInfo]:
+        """Every queue that has jobs or is paused, by name."""
+        return await self._store.queues()
+
+    async def queue(self, name: str) -> QueueInfo:
+        """One queue; an unknown one is empty, since a queue exists by being named."""
+        check_name("a queue", name, "/queue")
+        found = [queue for queue in await self._store.queues() if queue.name == name]
+        return found[0] if found else QueueInfo(name, {}, None, None)
+
+    async def pause(self, name: str) -> QueueInfo:
+        """No job of this queue starts, in any process, until `resume`."""
+        check_name("a queue", name, "/queue")
+        await self._store.pause(name, self.now())
+        return await self.queue(name)
+
+    async def resume(self, name: str) -> QueueInfo:
+        check_name("a queue", name, "/queue")
+        await self._store.resume(name)
+        return await self.queue(name)
+
+    async def purge(self, name: str, report: Report = silent) -> BulkProgress:
+        """Cancels all that waits in this queue; what runs goes on."""
+        check_name("a queue", name, "/queue")
+        meant = Filter(states=[State.SCHEDULED, State.QUEUED, State.WAITING], queues=[name])
+        return await self.bulk("cancel", filter=meant, report=report)
+
+
+def _one(moved: dict[str, Moved], id_: str) -> Moved:
+    if id_ not in moved:
+        raise NotFound(f"There is no job {id_}.")
+    return moved[id_]
