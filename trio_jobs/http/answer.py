@@ -33,6 +33,10 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
 
     @property
+    def has_body(self) -> bool:
+        return self.status not in (204, 304)
+
+    @property
     def content_type(self) -> str:
         return self.headers.get("Content-Type", "application/json")
 

@@ -1,20 +1,20 @@
-"""The Quart app: routes, and what every answer has in common."""
+"""The whole app, and what every answer of Quart's has in common."""
 
-from typing import Any, cast
+from typing import cast
 
 import msgspec
-import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from ..builtin.outbox import list_outbox
 from ..config import Settings
 from ..service import Service
-from . import jobs, problems
-from .answer import STANDARD_HEADERS, Answer, RequestIds, refusal
+from . import problems
+from .answer import STANDARD_HEADERS, RequestIds, refusal
+from .asgi import ASGI
 from .boundary import Boundary
-from .hot import ASGI, HotPath
+from .hot import HotPath
+from .routes import add_routes, respond
 
 
 def create_app(service: Service, settings: Settings) -> ASGI:
@@ -26,13 +26,13 @@ def create_app(service: Service, settings: Settings) -> ASGI:
 
 
 def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:
-    """All routes, the hot ones included."""
+    """All routes, the hot ones included; only NDJSON needs the layer in front (see `ndjson`)."""
     app = QuartTrio("trio_jobs", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max(settings.max_body, settings.max_upload)
     app.config["RESPONSE_TIMEOUT"] = None
     app.config["BODY_TIMEOUT"] = None  # the edge has a deadline for silence
     _add_manners(app, request_ids)
-    _add_routes(app, service, settings)
+    add_routes(app, service, settings)
     return app
 
 
@@ -64,53 +64,4 @@ def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
 
     @app.errorhandler(Exception)
     async def failed(error: Exception) -> Response:
-        return _response(refusal(error, g.request_id))
-
-
-def _add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:
-    @app.post("/jobs")
-    async def create_jobs() -> Response:
-        return _response(
-            await jobs.create(
-                service,
-                settings,
-                body=cast(bytes, await request.get_data(as_text=False)),
-                content_type=request.headers.get("Content-Type", ""),
-                query_string=request.query_string,
-                prefer=request.headers.get("Prefer", ""),
-            )
-        )
-
-    @app.get("/jobs")
-    async def list_jobs() -> Response:
-        return _response(await jobs.index(service, query_string=request.query_string))
-
-    @app.get("/jobs/<id_>")
-    async def read_job(id_: str) -> Response:
-        return _response(await jobs.read(service, id_, query_string=request.query_string))
-
-    @app.get("/outbox")
-    async def outbox() -> Response:
-        mails = await trio.to_thread.run_sync(list_outbox, settings.data_dir, 100)
-        return _response(Answer(200, msgspec.json.encode({"mails": mails})))
-
-    @app.get("/livez")
-    async def alive() -> Response:
-        return _response(Answer(200, b'{"status":"alive"}'))
-
-    @app.get("/readyz")
-    async def ready() -> Response:
-        await service.check()
-        return _response(Answer(200, b'{"status":"ready"}'))
-
-    @app.get("/problems/<slug>")
-    async def explain(slug: str) -> Response:
-        kind = problems.BY_SLUG.get(slug)
-        if kind is None:
-            raise problems.NoSuchPath(f"There is no problem called {slug!r}.")
-        return _response(Answer(200, msgspec.json.encode(kind)))
-
-
-def _response(answer: Answer) -> Response:
-    headers: Any = {**answer.headers, "Content-Type": answer.content_type}
-    return Response(answer.body, answer.status, headers)
+        return respond(refusal(error, g.request_id))

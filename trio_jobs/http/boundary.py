@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ..config import Settings
 from .answer import RequestIds, refusal
-from .hot import ASGI, Receive, Scope, Send, send_answer
+from .asgi import ASGI, Receive, Scope, Send, send_answer
 from .problems import Forbidden
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -9,8 +9,11 @@ from http import HTTPStatus
 import msgspec
 
 from ..errors import (
+    Conflict,
     InvalidInput,
+    KeyReused,
     NotFound,
+    Outdated,
     TooLarge,
     TrioJobsError,
     Unavailable,
@@ -78,7 +81,30 @@ KINDS: dict[type[Exception], Kind] = {
         "Invalid request",
         "The body is JSON, but not what this call takes. Each error points at the member at fault.",
     ),
-    NotFound: Kind("not-found", 404, "Not found", "There is no job with this id, or no longer."),
+    NotFound: Kind(
+        "not-found",
+        404,
+        "Not found",
+        "There is no job with this id, or no longer, or it has no such part.",
+    ),
+    KeyReused: Kind(
+        "key-reused",
+        422,
+        "Idempotency-Key used before",
+        "The same Idempotency-Key came with another request before. Draw a new key for each.",
+    ),
+    Outdated: Kind(
+        "outdated",
+        412,
+        "Changed meanwhile",
+        "The job is no longer as the If-Match says. Read it again, then decide.",
+    ),
+    Conflict: Kind(
+        "conflict",
+        409,
+        "Conflict",
+        "The job's state, or another job with the same unique key, forbids this.",
+    ),
     Forbidden: Kind(
         "forbidden",
         403,

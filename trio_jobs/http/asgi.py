@@ -1,0 +1,33 @@
+"""What crosses between the edge and the app: ASGI's types, and an Answer as its messages."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .answer import STANDARD_HEADERS, Answer
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_STANDARD = [(name.lower().encode(), value.encode()) for name, value in STANDARD_HEADERS.items()]
+
+
+class ClientLeft(Exception):
+    """The client has gone before its answer was ready."""
+
+
+async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
+    """`answer` with the standard headers, as ASGI messages."""
+    headers = [
+        (name.lower().encode(), value.encode())
+        for name, value in answer.headers.items()
+        if name != "Content-Type"
+    ]
+    if answer.has_body:
+        headers.append((b"content-type", answer.content_type.encode()))
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    headers.append((b"x-request-id", request_id.encode()))
+    headers += _STANDARD
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,115 @@
+"""One wish for many jobs: `POST /jobs/cancel`, `/jobs/retry`, `/jobs/delete`, and a queue's purge.
+
+The answer is one JSON object at the end or, for who accepts application/x-ndjson, a line each time
+some more are done.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ..config import Settings
+from ..errors import InvalidInput
+from ..ids import is_job_id
+from ..service import BulkAction, BulkProgress, Service
+from ..storage.records import Filter
+from . import filters
+from .answer import Answer, refusal
+from .bodies import json_body
+from .ndjson import MEDIA_TYPE
+from .streams import Streamed, Write
+
+Report = Callable[[BulkProgress], Awaitable[None]]
+Work = Callable[[Report], Awaitable[BulkProgress]]
+
+
+class BulkRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which jobs: `ids`, or all that match a `filter`."""
+
+    ids: list[str] | None = None
+    filter: dict[str, Any] | None = None
+    dry_run: bool = False
+
+
+class ProgressView(msgspec.Struct):
+    """`scanned` goes from 0 to 1; with `finished`, every matched job is done or skipped."""
+
+    matched: int
+    done: int
+    skipped: int
+    scanned: float
+    finished: bool
+    dry_run: bool
+
+
+_request = msgspec.json.Decoder(BulkRequest)
+
+
+async def act(
+    service: Service,
+    settings: Settings,
+    action: BulkAction,
+    *,
+    body: bytes,
+    content_type: str,
+    accept: str,
+    request_id: str,
+) -> Answer | Streamed:
+    """POST /jobs/{action}."""
+    request = json_body(settings, _request, body, content_type)
+    if (request.ids is None) == (request.filter is None):
+        raise InvalidInput('say which jobs: either {"ids": […]} or {"filter": {…}}')
+    ids = None if request.ids is None else _ids(request.ids)
+    chosen = None if request.filter is None else _filter(request.filter)
+    dry_run = request.dry_run
+
+    async def work(report: Report) -> BulkProgress:
+        return await service.bulk(action, ids, chosen, dry_run=dry_run, report=report)
+
+    return await carry_out(work, accept, request_id, dry_run=dry_run)
+
+
+async def carry_out(
+    work: Work, accept: str, request_id: str, *, dry_run: bool = False
+) -> Answer | Streamed:
+    """The answer to `work`: whole, or as it goes."""
+    if MEDIA_TYPE not in accept:
+        return Answer(200, _line(await work(_tell_nobody), dry_run))
+
+    async def produce(write: Write) -> None:
+        async def report(progress: BulkProgress) -> None:
+            await write(_line(progress, dry_run) + b"\n")
+
+        try:
+            await report(await work(report))
+        except Exception as error:
+            await write(b'{"problem":' + refusal(error, request_id).body + b"}\n")
+
+    return Streamed(MEDIA_TYPE, produce)
+
+
+async def _tell_nobody(_progress: BulkProgress) -> None:
+    """For who wants to know the end only."""
+
+
+def _line(progress: BulkProgress, dry_run: bool) -> bytes:
+    matched, done, skipped, scanned, finished = progress
+    shown = ProgressView(matched, done, skipped, round(scanned, 4), finished, dry_run)
+    return msgspec.json.encode(shown)
+
+
+def _ids(given: list[str]) -> list[str]:
+    ids = [id_.lower() for id_ in given]
+    for index, id_ in enumerate(ids):
+        if not is_job_id(id_):
+            raise InvalidInput("a job id is a UUID", f"/ids/{index}")
+    return ids
+
+
+def _filter(given: dict[str, Any]) -> Filter:
+    try:
+        return filters.from_json(given)
+    except InvalidInput as error:
+        error.pointer = f"/filter{error.pointer}"
+        raise

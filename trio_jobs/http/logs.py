@@ -1,0 +1,67 @@
+"""The lines that a job has logged, as a list or as they come."""
+
+import msgspec
+
+from ..errors import NotFound
+from ..service import Service
+from . import views
+from .answer import Answer
+from .query import job_id, parse_query, whole_number
+from .sse import MEDIA_TYPE, PING, Pages, event
+from .streams import Streamed, Write
+
+_PARAMETERS = frozenset({"after", "limit", "follow"})
+
+
+async def read(
+    service: Service, id_: str, *, query_string: bytes, last_event_id: str
+) -> Answer | Streamed:
+    """GET /jobs/{id}/logs: oldest first; `next` is where to go on (`after`), null at the end.
+
+    With `?follow`, a stream of events until the job ends; the `id` of each is the line's number.
+    """
+    query = parse_query(query_string, _PARAMETERS)
+    id_ = job_id(id_)
+    after = whole_number("after", last_event_id or query.get("after", "0"))
+    if "follow" in query:
+        return await _follow(service, id_, after, resumed=bool(last_event_id))
+    limit = whole_number("limit", query.get("limit", "1000"))
+    lines = [views.line_view(line) for line in await service.logs(id_, after, limit)]
+    next_ = lines[-1].n if len(lines) == limit else None
+    return Answer(200, msgspec.json.encode({"lines": lines, "next": next_}))
+
+
+async def _follow(service: Service, id_: str, after: int, *, resumed: bool) -> Answer | Streamed:
+    """204 to a client that comes back and knows all lines of a job that has ended."""
+    job = await service.get(id_)
+    if resumed and job.state.final and not await service.logs(id_, after, 1):
+        return Answer(204, b"")
+
+    async def produce(write: Write) -> None:
+        async with service.watch.subscribe(id_) as changes:
+            last = await _send_lines(service, id_, after, write)
+            if last is None:
+                return
+            async for page in Pages(changes):
+                if page is None:
+                    await write(PING)
+                last = await _send_lines(service, id_, last, write)
+                if last is None:
+                    return
+
+    return Streamed(MEDIA_TYPE, produce)
+
+
+async def _send_lines(service: Service, id_: str, after: int, write: Write) -> int | None:
+    """The number of the last line that was sent; None when no more will come."""
+    while True:
+        try:
+            ended = (await service.get(id_)).state.final  # first, or its last lines were missed
+            lines = await service.logs(id_, after)
+        except NotFound:
+            return None
+        for line in lines:
+            await write(event(line.n, "job.log", views.line_view(line)))
+        if not lines:
+            return None if ended else after
+        after = lines[-1].n
