@@ -9,35 +9,7 @@ import pytest
 
 from trio_jobs.cli.exits import Exit
 
-from ..processes import ENVIRONMENT, running
-
-COMMAND = (sys.executable, "-m", "trio_jobs")
-
-
-def run(directory, *arguments, stdin="", **environment):
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=directory,
-        env=ENVIRONMENT | environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("service")) as service:
-        yield service
-
-
-@pytest.fixture
-def ask(service, tmp_path):
-    def ask(*arguments, stdin=""):
-        return run(tmp_path, *arguments, stdin=stdin, TRIO_JOBS_SERVER=service.url)
-
-    return ask
+from .conftest import run
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy(tmp_path):
@@ -48,7 +20,10 @@ def test_help_is_quick_because_it_imports_nothing_heavy(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("serve", "enqueue", "show", "ls", "migrate", "config"):
+    for command in (
+        *("serve", "enqueue", "show", "ls", "logs", "why", "cancel", "retry", "rm", "queues"),
+        *("migrate", "config"),
+    ):
         assert command in done.stdout
     assert run(tmp_path, "serve", "--help").returncode == 0
 

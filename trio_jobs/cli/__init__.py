@@ -14,6 +14,12 @@ _COMMANDS = {
     "enqueue": ("jobs", "Enqueue a job."),
     "show": ("jobs", "Show a job."),
     "ls": ("jobs", "List jobs, newest first."),
+    "logs": ("history", "Show what a job has logged."),
+    "why": ("history", "Say what keeps a job from running."),
+    "cancel": ("steer", "Cancel jobs: some, or all that match."),
+    "retry": ("steer", "Queue finished jobs again."),
+    "rm": ("steer", "Remove the records of finished jobs."),
+    "queues": ("queues", "List the queues; pause, resume or purge one."),
     "migrate": ("database", "Bring the database's schema up to date."),
     "config": ("settings", "Print every setting and where its value comes from."),
 }

@@ -5,23 +5,20 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
 from .durations import DURATION
 from .exits import Exit, fail
+from .filters import FILTER_HELP, filter_words
+from .output import is_terminal, output_option, print_rows
 from .remote import Server, server_option
 
 FINAL = ("done", "failed")
+LONG_POLL = 20.0  # seconds
+AGAIN = 0.5
 COLUMNS = ("id", "type", "queue", "state", "attempt", "created_at")
-
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "jsonl", "id"]),
-    default=None,
-    help="How the answer is written. [default: table on a terminal, else jsonl]",
-)
 
 
 @click.command()
@@ -70,7 +67,7 @@ def enqueue(
         job = api.call("POST", "/jobs", json=request)
     if wait or wait_for is not None:
         job = _ended(api, job["id"], wait_for)
-    _print([job], output or ("json" if sys.stdout.isatty() else "jsonl"))
+    print_rows([job], output or ("json" if is_terminal() else "jsonl"), COLUMNS)
     if (wait or wait_for is not None) and job["status"] == "failed":
         raise SystemExit(int(Exit.JOB_FAILED))
 
@@ -81,22 +78,31 @@ def enqueue(
 @server_option
 def show(id_: str, output: str | None, server: str) -> None:
     """Show the job ID with its input and output."""
-    job = Server(server).call("GET", f"/jobs/{id_}")
-    _print([job], output or ("json" if sys.stdout.isatty() else "jsonl"))
+    job = Server(server).call("GET", f"/jobs/{quote(id_, safe='')}")
+    print_rows([job], output or ("json" if is_terminal() else "jsonl"), COLUMNS)
 
 
 @click.command()
 @click.option("--status", type=click.Choice(["pending", "running", "done", "failed"]))
 @click.option("--type", "type_", metavar="TYPE", help="Only jobs of this type.")
+@click.option("--filter", "words", metavar="WORDS", help=FILTER_HELP)
 @click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @output_option
 @server_option
-def ls(status: str | None, type_: str | None, limit: int, output: str | None, server: str) -> None:
+def ls(
+    status: str | None,
+    type_: str | None,
+    words: str | None,
+    limit: int,
+    output: str | None,
+    server: str,
+) -> None:
     """List jobs, newest first."""
+    chosen = {} if words is None else filter_words(words)
     filters = {"status": status, "type": type_, "limit": limit}
-    params = {name: value for name, value in filters.items() if value is not None}
+    params = chosen | {name: value for name, value in filters.items() if value is not None}
     jobs = Server(server).call("GET", "/jobs", params=params)["jobs"]
-    _print(jobs, output or ("table" if sys.stdout.isatty() else "jsonl"))
+    print_rows(jobs, output or ("table" if is_terminal() else "jsonl"), COLUMNS)
 
 
 def _input(arguments: list[str]) -> Any:
@@ -139,31 +145,14 @@ def _read(files: list[str]) -> bytes:
 
 def _ended(api: Server, id_: str, limit: float | None) -> Any:
     give_up = time.monotonic() + (float("inf") if limit is None else limit)
-    pause = 0.05
     while True:
-        job = api.call("GET", f"/jobs/{id_}")
+        left = max(0.0, give_up - time.monotonic())
+        began = time.monotonic()
+        # The service answers when the job ends; at once when it is about to stop itself.
+        job = api.call("GET", f"/jobs/{id_}", params={"wait": min(left, LONG_POLL)})
         if job["status"] in FINAL:
             return job
         if time.monotonic() >= give_up:
             fail(f"job {id_} is still {job['state']}", Exit.TIMED_OUT)
-        time.sleep(min(pause, max(0.0, give_up - time.monotonic())))
-        pause = min(pause * 1.5, 1.0)
-
-
-def _print(jobs: list[Any], output: str) -> None:
-    if output == "id":
-        lines = [job["id"] for job in jobs]
-    elif output == "jsonl":
-        lines = [json.dumps(job, ensure_ascii=False) for job in jobs]
-    elif output == "json":
-        shown = jobs[0] if len(jobs) == 1 else jobs
-        lines = [json.dumps(shown, ensure_ascii=False, indent=2)]
-    else:
-        rows = [COLUMNS, *(tuple(str(job[column]) for column in COLUMNS) for job in jobs)]
-        widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-    for line in lines:
-        click.echo(line)
+        if time.monotonic() - began < AGAIN:
+            time.sleep(min(AGAIN, max(0.0, give_up - time.monotonic())))

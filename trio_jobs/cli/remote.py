@@ -1,7 +1,9 @@
 """Talking to a running service, for the commands that do."""
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 import httpx
@@ -10,6 +12,7 @@ from ..config import SERVER_VARIABLE
 from .exits import Exit, fail
 
 DEFAULT = "http://127.0.0.1:8080"
+SILENCE = 60.0  # seconds that a stream may say nothing; a living one pings more often
 
 server_option = click.option(
     "--server",
@@ -29,23 +32,44 @@ class Server:
             self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
         except httpx.InvalidURL as error:
             fail(f"{url!r} is not the URL of a service: {error}", Exit.USAGE)
+        click.get_current_context().call_on_close(self._http.close)
 
     def call(self, method: str, path: str, **request: Any) -> Any:
-        """The answer's JSON."""
+        """The answer's JSON; None when it has none."""
         try:
             response = self._http.request(method, path, **request)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            fail(
-                f"cannot reach {self._url}: {error}. Is it running (trio-jobs serve)?",
-                Exit.UNREACHABLE,
-            )
-        if not response.is_success:
-            code = Exit.NOT_FOUND if response.status_code == 404 else Exit.REFUSED
-            fail(_problem(response), code)
+            self._unreachable(error)
+        _check(response)
+        if response.status_code == 204:
+            return None
         try:
             return response.json()
         except ValueError:
             fail(f"what answers at {self._url} is not trio_jobs", Exit.UNREACHABLE)
+
+    @contextmanager
+    def stream(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+        """The answer while it comes."""
+        try:
+            with self._http.stream(method, path, timeout=SILENCE, **request) as response:
+                if not response.is_success:
+                    response.read()
+                _check(response)
+                yield response
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self._unreachable(error)
+
+    def _unreachable(self, error: Exception) -> NoReturn:
+        fail(
+            f"cannot reach {self._url}: {error}. Is it running (trio-jobs serve)?",
+            Exit.UNREACHABLE,
+        )
+
+
+def _check(response: httpx.Response) -> None:
+    if not response.is_success:
+        fail(_problem(response), Exit.NOT_FOUND if response.status_code == 404 else Exit.REFUSED)
 
 
 def _problem(response: httpx.Response) -> str:

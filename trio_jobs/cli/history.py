@@ -1,0 +1,65 @@
+"""`trio-jobs logs` and `why`."""
+
+import json
+from typing import Any
+
+import click
+
+from .output import is_terminal
+from .place import Place, place_options
+
+INTERRUPTED = 130
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "jsonl"]),
+    default=None,
+    help="How the answer is written. [default: table on a terminal, else jsonl]",
+)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@output_option
+@place_options
+def logs(id_: str, follow: bool, output: str | None, place: Place) -> None:
+    """Show what the job ID has logged."""
+    output = output or ("table" if is_terminal() else "jsonl")
+    lines: list[dict[str, Any]] = []
+    told = lines.append if output == "json" else _plain if output == "table" else _json
+    try:
+        place.logs(id_, follow=follow, told=told)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    if output == "json":
+        click.echo(json.dumps(lines, ensure_ascii=False, indent=2))
+
+
+def _plain(line: dict[str, Any]) -> None:
+    click.echo(f"{line['at']} {line['attempt']} {line['level']:<8} {line['message']}")
+
+
+def _json(line: dict[str, Any]) -> None:
+    click.echo(json.dumps(line, ensure_ascii=False))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@output_option
+@place_options
+def why(id_: str, output: str | None, place: Place) -> None:
+    """Say what keeps the job ID from running."""
+    found = place.why(id_)
+    output = output or ("table" if is_terminal() else "jsonl")
+    if output != "table":
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2 if output == "json" else None))
+        return
+    click.echo(f"{found['id']} is {found['state']}.")
+    for reason in found["reasons"]:
+        click.echo(f"  {reason['detail']} ({reason['code']})")
+    if not found["reasons"]:
+        click.echo(
+            "  Nothing that can be seen from here keeps it: it runs as soon as a slot is free."
+        )

@@ -1,0 +1,45 @@
+"""How answers are written: data to stdout, words to stderr."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "jsonl", "id"]),
+    default=None,
+    help="How the answer is written. [default: table on a terminal, else jsonl]",
+)
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def print_rows(
+    rows: Sequence[Any], output: str, columns: Sequence[str], identity: str = "id"
+) -> None:
+    """`rows` as a table of `columns`, as JSON, or only what identifies them."""
+    if output == "id":
+        lines = [row[identity] for row in rows]
+    elif output == "jsonl":
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    elif output == "json":
+        shown = rows[0] if len(rows) == 1 else list(rows)
+        lines = [json.dumps(shown, ensure_ascii=False, indent=2)]
+    else:
+        lines = _table([columns, *([str(row[name]) for name in columns] for row in rows)])
+    for line in lines:
+        click.echo(line)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
