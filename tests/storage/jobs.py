@@ -5,7 +5,16 @@ from typing import Any
 
 from trio_jobs.ids import JobIds
 from trio_jobs.job import Error, Event, Reason, State, Succeeded, Verdict
-from trio_jobs.storage.records import Body, Claimed, Lease, NewJob, Settlement
+from trio_jobs.storage.records import (
+    UNTIL_FINISHED,
+    Body,
+    Claimed,
+    Filter,
+    Job,
+    Lease,
+    NewJob,
+    Settlement,
+)
 
 from ..conftest import EPOCH
 
@@ -42,13 +51,18 @@ def due_in(seconds: float, **changes: Any) -> NewJob:
     return new_job(state=State.SCHEDULED, run_at=EPOCH + seconds, **changes)
 
 
+def keyed(key: str, until: float = UNTIL_FINISHED, **changes: Any) -> NewJob:
+    """A job with a unique key."""
+    return new_job(**{"unique_key": key, "unique_until": until, **changes})
+
+
 VERDICTS: dict[Event, Callable[[float], Verdict]] = {
     Event.SUCCEED: lambda _: Verdict.done(Succeeded(b'"result"')),
     Event.FAIL: lambda _: Verdict.failed(BOOM, Reason.PERMANENT),
     Event.RETRY_LATER: lambda now: Verdict.retry_at(now + 16, BOOM, Reason.RETRY),
     Event.SNOOZE: lambda now: Verdict.snoozed_until(now + 60),
     Event.RELEASE: lambda _: Verdict.released(),
-    Event.CANCEL: lambda _: Verdict.cancelled(Reason.CANCELLED),
+    Event.CANCEL: lambda _: Verdict.cancelled(Reason.CANCELLED, None),
 }
 """Every verdict that a worker may bring, by its event."""
 
@@ -57,8 +71,57 @@ def settlement(lease: Lease, event: Event = Event.SUCCEED, now: float = EPOCH) -
     return Settlement.of(lease, VERDICTS[event](now))
 
 
+async def job_of(store: Any, id_: str) -> Job:
+    found: dict[str, Job] = await store.get([id_])
+    return found[id_]
+
+
+async def state_of(store: Any, id_: str) -> State:
+    return (await job_of(store, id_)).state
+
+
+async def all_jobs(store: Any, **filter_: Any) -> list[Job]:
+    """Every job that matches, newest first."""
+    jobs: list[Job] = (await store.list_jobs(Filter(**filter_), before=None, limit=1_000)).jobs
+    return jobs
+
+
+WAYS = {
+    State.SCHEDULED: Event.RETRY_LATER,
+    State.QUEUED: Event.RELEASE,
+    State.RUNNING: None,
+    State.DONE: Event.SUCCEED,
+    State.FAILED: Event.FAIL,
+    State.CANCELLED: Event.CANCEL,
+}
+"""The verdict that brings a running job to each state that a store has jobs in by now."""
+
+
+async def bring_to(store: Any, state: State, job: NewJob | None = None) -> Claimed:
+    """A job in `state` that was claimed once before, and that old lease."""
+    job = job or new_job()
+    await store.enqueue([job])
+    [held] = await claim(store, 1, job.type)
+    assert held.id == job.id
+    if (event := WAYS[state]) is not None:
+        await store.settle([settlement(held.lease, event)], EPOCH)
+    return held
+
+
 def with_result(job: Claimed, result: bytes, content_type: str = "application/json") -> Settlement:
     return Settlement.of(job.lease, Verdict.done(Succeeded(result, content_type)))
+
+
+def count_steps(db: Any) -> list[None]:
+    """Grows by one for each hundred steps that SQLite takes on this connection."""
+    steps: list[None] = []
+
+    def step() -> bool:
+        steps.append(None)
+        return False
+
+    db.set_progress_handler(step, 100)
+    return steps
 
 
 async def claim(
@@ -68,9 +131,12 @@ async def claim(
     worker: str = "remote-1",
     now: float = EPOCH,
     lease: float = LEASE,
+    **options: Any,
 ) -> list[Claimed]:
     """Claims jobs of `types` (default: noop)."""
-    found: list[Claimed] = await store.claim(worker, types or ["noop"], limit, now, now + lease)
+    found: list[Claimed] = await store.claim(
+        worker, types or ["noop"], limit, now, now + lease, **options
+    )
     return found
 
 

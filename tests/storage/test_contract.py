@@ -9,7 +9,7 @@ import trio
 
 from trio_jobs.job import CRASHES_ALLOWED, TRANSITIONS, Event, Reason, State, Verdict
 from trio_jobs.job import Error as Wrong
-from trio_jobs.storage.records import Claimed, Error, Job, Lease, Settlement
+from trio_jobs.storage.records import Claimed, Enqueued, Error, Filter, Job, Lease, Settlement
 
 from ..conftest import EPOCH
 from .conftest import Backend
@@ -17,23 +17,18 @@ from .jobs import (
     BOOM,
     LEASE,
     VERDICTS,
+    WAYS,
+    all_jobs,
+    bring_to,
     claim,
     claim_one,
     due_in,
+    job_of,
     new_job,
     settlement,
+    state_of,
     with_result,
 )
-
-
-async def state_of(store: Any, id_: str) -> State:
-    return (await job_of(store, id_)).state
-
-
-async def job_of(store: Any, id_: str) -> Job:
-    found: dict[str, Job] = await store.get([id_])
-    return found[id_]
-
 
 # ── enqueue ───────────────────────────────────────────────────────────────────────────────────
 
@@ -49,8 +44,12 @@ async def test_a_job_is_kept_as_it_came(store: Any) -> None:
         created_at=EPOCH + 0.123456,
         run_at=EPOCH + 0.25,
         params={"name": "é\0\n😀"},
+        deadline=EPOCH + 1e6 + 1 / 3,
+        backoff={"base": 2.5, "jitter": [True, None]},
+        unique_key="é",
+        unique_until=EPOCH + 9,
     )
-    await store.enqueue([job])
+    assert await store.enqueue([job]) == Enqueued([job.id], replayed=False)
     assert await store.get([job.id]) == {job.id: Job.fresh(job)}
 
 
@@ -89,7 +88,7 @@ async def test_one_bad_batch_does_not_sink_the_one_beside_it(store: Any) -> None
 
 
 async def test_nothing_may_be_enqueued(store: Any) -> None:
-    await store.enqueue([])
+    assert await store.enqueue([]) == Enqueued([], replayed=False)
     assert await store.counts() == {}
 
 
@@ -420,7 +419,7 @@ async def test_whatever_an_error_says_is_kept(store: Any, text: str) -> None:
     verdict = Verdict.failed(Wrong(text, text, text), None)
     await store.settle([Settlement.of(held.lease, verdict)], EPOCH)
     assert (await job_of(store, held.id)).error == error_of(Wrong(text, text, text))
-    [listed] = (await store.list_jobs(states=list(State), type=None, before=None, limit=9)).jobs
+    [listed] = await all_jobs(store)
     assert listed.error == error_of(Wrong(text, text, text))
 
 
@@ -564,22 +563,6 @@ async def test_the_doorbell_rings_when_a_job_may_have_become_due(store: Any) -> 
 Move = Callable[[Any, Claimed], Awaitable[object]]
 
 
-async def bring_to(store: Any, state: State) -> Claimed:
-    """A job in `state` that was claimed once before, and that old lease."""
-    await store.enqueue([new_job()])
-    held = await claim_one(store)
-    ways = {
-        State.SCHEDULED: Event.RETRY_LATER,
-        State.QUEUED: Event.RELEASE,
-        State.DONE: Event.SUCCEED,
-        State.FAILED: Event.FAIL,
-        State.CANCELLED: Event.CANCEL,
-    }
-    if state in ways:
-        await store.settle([settlement(held.lease, ways[state])], EPOCH)
-    return held
-
-
 MOVES: dict[str, tuple[Event, Move]] = {
     "claim": (Event.CLAIM, lambda store, _: claim(store)),
     "promote": (Event.PROMOTE, lambda store, _: store.promote(EPOCH + 99, 10)),
@@ -594,7 +577,7 @@ MOVES: dict[str, tuple[Event, Move]] = {
 }
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.WAITING])
+@pytest.mark.parametrize("state", WAYS)
 @pytest.mark.parametrize("verb", MOVES)
 async def test_a_verb_moves_exactly_the_jobs_that_the_table_lets_it_move(
     store: Any, state: State, verb: str
@@ -652,7 +635,7 @@ async def test_pages_go_from_new_to_old_and_stay_put_while_new_jobs_arrive(store
     seen: list[str] = []
     before: int | None = None
     for size in (4, 4, 2, 0):
-        page = await store.list_jobs(states=list(State), type=None, before=before, limit=4)
+        page = await store.list_jobs(Filter(), before=before, limit=4)
         assert len(page.jobs) == size
         seen += [job.id for job in page.jobs]
         before = page.next
@@ -669,7 +652,8 @@ async def test_a_list_has_only_what_was_asked_for_and_no_bodies(store: Any) -> N
     await store.settle([with_result(held[0], b'"result"')], EPOCH)
 
     async def listed(states: list[State], type_: str | None, limit: int = 9) -> list[str]:
-        page = await store.list_jobs(states=states, type=type_, before=None, limit=limit)
+        types = None if type_ is None else [type_]
+        page = await store.list_jobs(Filter(states=states, types=types), before=None, limit=limit)
         assert all(
             job.payload_text is job.result_text is job.content_type is None for job in page.jobs
         )
@@ -713,8 +697,7 @@ async def test_reopening_finds_everything_as_it_was(backend: Backend) -> None:
         await store.enqueue([new_job(b'{"n": 1}', tags=["t"]), due_in(5), new_job(b"\0", "a/b")])
         [held] = await claim(store, 1)
         await store.settle([with_result(held, b'"r"')], EPOCH + 1)
-        page = await store.list_jobs(states=list(State), type=None, before=None, limit=9)
-        before = await store.get([job.id for job in page.jobs])
+        before = await store.get([job.id for job in await all_jobs(store)])
         counts = await store.counts()
     async with backend.open() as store:
         assert await store.get(list(before)) == before

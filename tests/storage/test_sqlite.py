@@ -28,7 +28,7 @@ from trio_jobs.job import State
 from trio_jobs.storage import open_store, sqlite_path
 from trio_jobs.storage.connection import migrate, open_reader, open_writer, schema_version
 from trio_jobs.storage.migrations import migrations
-from trio_jobs.storage.records import Job
+from trio_jobs.storage.records import Filter, Job
 from trio_jobs.storage.sqlite import SqliteStore, in_thread
 
 from ..conftest import EPOCH, in_place
@@ -96,8 +96,8 @@ async def test_full_synchronous_is_set_and_not_only_asked_for(
     backend: SqliteBackend, durable: bool, level: int
 ) -> None:
     async with backend.open(durable=durable) as store:
-        assert store._writer.pragma("synchronous") == level
-        assert store._writer.pragma("journal_mode") == "wal"
+        assert store.file.writer.pragma("synchronous") == level
+        assert store.file.writer.pragma("journal_mode") == "wal"
 
 
 async def test_readers_cannot_write(backend: SqliteBackend) -> None:
@@ -384,7 +384,7 @@ async def test_callers_that_come_together_share_one_transaction_and_one_fsync(
         async with trio.open_nursery() as nursery:
             for id_ in ids:
                 nursery.start_soon(store.get, [id_])
-        assert thread.calls == ["_read_jobs"]
+        assert thread.calls == ["read_jobs"]
 
 
 async def test_what_comes_while_a_transaction_runs_goes_into_the_next(
@@ -487,7 +487,7 @@ async def test_closing_answers_all_that_wait_and_refuses_what_comes_after(
 VERBS: dict[str, Callable[[SqliteStore], Awaitable[object]]] = {
     "enqueue": lambda store: store.enqueue([new_job()]),
     "get": lambda store: store.get(["x"]),
-    "list": lambda store: store.list_jobs(states=[], type=None, before=None, limit=1),
+    "list": lambda store: store.list_jobs(Filter(), before=None, limit=1),
     "counts": lambda store: store.counts(),
     "claim": claim,
     "extend": lambda store: store.extend([], EPOCH),
@@ -571,13 +571,13 @@ async def test_a_full_disk_refuses_writes_loses_nothing_and_recovers(
     async with backend.open() as store:
         kept = new_job()
         await store.enqueue([kept])
-        pages = store._writer.pragma("page_count")
-        store._writer.pragma("max_page_count", pages)
+        pages = store.file.writer.pragma("page_count")
+        store.file.writer.pragma("max_page_count", pages)
         with pytest.raises(Unavailable, match="full"):
             await store.enqueue([new_job(b'"' + b"x" * 100_000 + b'"')])
         assert await store.get([kept.id]) == {kept.id: Job.fresh(kept)}
         assert await store.counts() == backend.recount() == {"default": {State.QUEUED: 1}}
-        store._writer.pragma("max_page_count", pages * 1_000)
+        store.file.writer.pragma("max_page_count", pages * 1_000)
         await store.enqueue([new_job(b'"' + b"x" * 100_000 + b'"')])
         assert len(await claim(store)) == 2
 
@@ -606,7 +606,7 @@ async def test_jobs_that_are_too_large_together_are_claimed_in_parts(
     """SQLite's answers end at a billion bytes: 31 uploads of the largest size, in hexadecimal."""
     async with backend.open() as store:
         await store.enqueue([new_job(bytes(10_000), "a/b") for _ in range(20)])
-        store._writer.limit(apsw.SQLITE_LIMIT_LENGTH, 150_000)
+        store.file.writer.limit(apsw.SQLITE_LIMIT_LENGTH, 150_000)
         sizes = []
         while jobs := await claim(store, 20):
             sizes.append(len(jobs))
@@ -621,7 +621,7 @@ async def test_jobs_that_are_too_large_together_are_shown_one_by_one(
     async with backend.open() as store:
         jobs = [new_job(bytes(10_000), "a/b") for _ in range(20)]
         await store.enqueue(jobs)
-        store._batch_reader.limit(apsw.SQLITE_LIMIT_LENGTH, 150_000)
+        store.file._batch_reader.limit(apsw.SQLITE_LIMIT_LENGTH, 150_000)
         found: dict[str, Job] = {}
 
         async def get(id_: str) -> None:
@@ -676,7 +676,7 @@ async def test_clients_that_list_and_count_at_the_same_time_do_not_trip_over_eac
 
         async def client() -> None:
             for _ in range(10):
-                page = await store.list_jobs(states=list(State), type=None, before=None, limit=500)
+                page = await store.list_jobs(Filter(), before=None, limit=500)
                 assert len(page.jobs) == 500
                 assert await store.counts() == {"default": {State.QUEUED: 2_000}}
                 await store.promote(EPOCH, 10)
@@ -697,7 +697,7 @@ async def test_closing_waits_for_those_who_are_still_reading(backend: SqliteBack
         async def client() -> None:
             with contextlib.suppress(Unavailable):
                 while True:
-                    await store.list_jobs(states=list(State), type=None, before=None, limit=500)
+                    await store.list_jobs(Filter(), before=None, limit=500)
 
         for _ in range(4):
             nursery.start_soon(client)

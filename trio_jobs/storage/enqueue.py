@@ -14,7 +14,7 @@ from ..errors import Conflict, KeyReused
 from ..job import State
 from .batcher import Patience
 from .records import Amendment, Enqueued, Key, NewJob
-from .write import Write, as_json, call, run, weight
+from .write import Write, as_json, call, run, value, weight
 
 Holder = tuple[str, State]
 WAITING = (State.SCHEDULED, State.QUEUED)
@@ -33,44 +33,57 @@ class Enqueue(Write):
 
     @classmethod
     def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[Enqueued]:
-        known = _known(db, writes)
-        new = [write for write, replay in zip(writes, known, strict=True) if replay is None]
-        rows = list(chain.from_iterable(write.jobs for write in new))
-        plain = [row for row in rows if row.unique_key is None]
-        if plain:
-            run(db, "do_enqueue", as_json(plain))
-        others = {}
-        if len(plain) < len(rows):
-            others = _unique(db, [row for row in rows if row.unique_key is not None])
+        kept = _kept(db, writes)
+        # Of several with one key in a batch, the first decides for all.
+        first: dict[str, Enqueue] = {}
+        for write in writes:
+            if write.key is not None and write.key.key not in kept:
+                first.setdefault(write.key.key, write)
+        new = [w for w in writes if w.key is None or first.get(w.key.key) is w]
+        others = _store(db, list(chain.from_iterable(write.jobs for write in new)))
+        made = [
+            (key, write.key.fingerprint, [others.get(row.id, row.id) for row in write.jobs],
+             write.key.expires_at)
+            for key, write in first.items() if write.key is not None
+        ]  # fmt: skip
+        if made:
+            run(db, "keep_keys", as_json(made))
+            kept.update((key, (fingerprint, ids)) for key, fingerprint, ids, _ in made)
         answers = []
-        for write, replay in zip(writes, known, strict=True):
-            if replay is None:
-                replay = Enqueued([others.get(row.id, row.id) for row in write.jobs])
-            answers.append(replay)
+        for write in writes:
+            if write.key is None:
+                answers.append(Enqueued([others.get(row.id, row.id) for row in write.jobs]))
+                continue
+            fingerprint, ids = kept[write.key.key]
+            if fingerprint != write.key.fingerprint:
+                raise KeyReused(
+                    f"The Idempotency-Key {write.key.key!r} came with another request before."
+                )
+            answers.append(Enqueued(ids, replayed=first.get(write.key.key) is not write))
         return answers
 
 
-def _known(db: apsw.Connection, writes: Sequence[Enqueue]) -> list[Enqueued | None]:
-    """For each request what its key has got before; None when it is new."""
-    keyed = [(at, write.key) for at, write in enumerate(writes) if write.key is not None]
-    known: list[Enqueued | None] = [None] * len(writes)
-    if not keyed:
-        return known
-    rows = [
-        (key.key, key.fingerprint, [job.id for job in writes[at].jobs], key.expires_at)
-        for at, key in keyed
-    ]
-    now = max(job.created_at for at, _ in keyed for job in writes[at].jobs)
-    kept = msgspec.json.decode(call(db, "do_keys", as_json(rows), now), type=list[_Kept])
-    for (at, key), row, (fingerprint, ids) in zip(keyed, rows, kept, strict=True):
-        if fingerprint != key.fingerprint:
-            raise KeyReused(f"The Idempotency-Key {key.key!r} came with another request before.")
-        if ids != row[2]:
-            known[at] = Enqueued(ids, replayed=True)
-    return known
+def _kept(db: apsw.Connection, writes: Sequence[Enqueue]) -> dict[str, tuple[str, list[str]]]:
+    """What the keys that are known already have got: key -> fingerprint and ids."""
+    keys = [write.key.key for write in writes if write.key is not None]
+    if not keys:
+        return {}
+    now = max((row.created_at for write in writes for row in write.jobs), default=0.0)
+    rows = msgspec.json.decode(value(db, "keys", as_json(keys), now), type=list[_Kept])
+    return {key: (fingerprint, ids) for key, fingerprint, ids in rows}
 
 
-_Kept = tuple[str, list[str]]
+_Kept = tuple[str, str, list[str]]
+
+
+def _store(db: apsw.Connection, rows: Sequence[NewJob]) -> dict[str, str]:
+    """Stores what may be; for each job that may not the id of the one that stands for it."""
+    plain = [row for row in rows if row.unique_key is None]
+    if plain:
+        run(db, "do_enqueue", as_json(plain))
+    if len(plain) == len(rows):
+        return {}
+    return _unique(db, [row for row in rows if row.unique_key is not None])
 
 
 def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> dict[str, str]:

@@ -232,12 +232,13 @@ class SqliteStore:
         start = 2**63 - 1 if before is None else before
         text = await self._read(query, _matching(filter), start, limit)
         rows = msgspec.json.decode(text, type=list[tuple[int, Job]])
-        return Page([job for _, job in rows], rows[-1][0] if len(rows) == limit else None)
+        full = bool(rows) and len(rows) == limit
+        return Page([job for _, job in rows], rows[-1][0] if full else None)
 
     async def scan(self, filter: Filter, after: int, limit: int) -> Scan:
         text = await self._read("scan", _matching(filter), after, limit, SCANNED)
         rows, end = msgspec.json.decode(text, type=tuple[list[tuple[int, str]], int])
-        next_ = rows[-1][0] if len(rows) == limit else after + SCANNED
+        next_ = rows[-1][0] if rows and len(rows) == limit else after + SCANNED
         return Scan([id_ for _, id_ in rows], None if next_ >= end else next_, end)
 
     async def attempts(self, id: str) -> list[AttemptRecord]:
@@ -286,9 +287,12 @@ class SqliteStore:
 
 
 def _matching(filter: Filter) -> str:
-    """`filter` as the condition `matches` reads it."""
+    """`filter` as `matches` reads it. Names that no JSON path can say match nothing."""
+    if any(set('"\\\0') & set(path) for path in filter.input or {}):
+        return as_json(Filter(states=[]))
     paths = {
         "$" + "".join(f'."{step}"' for step in path.split(".")): value
         for path, value in (filter.input or {}).items()
     }
-    return as_json(msgspec.structs.replace(filter, input=paths or None))
+    states = None if filter.states is None else list(dict.fromkeys(filter.states))
+    return as_json(msgspec.structs.replace(filter, input=paths or None, states=states))

@@ -21,8 +21,20 @@ insert into do_enqueue_unique values (?)
 -- name: do_replace
 insert into do_replace values (?)
 
--- name: do_keys
-insert into do_keys values (?, ?)
+-- name: keys
+-- 1: keys as an array; 2: now
+select json_group_array(json_array(key, fingerprint, json(jobs)))
+from idempotency_keys
+where key in (select value from json_each(?1)) and expires_at > ?2
+
+-- name: keep_keys
+-- rows are [key, fingerprint, ids, expires_at]; a key that is there has expired.
+insert into idempotency_keys (key, fingerprint, jobs, expires_at)
+select e.value ->> 0, e.value ->> 1, e.value -> 2, e.value ->> 3
+from jsonb_each(?) as e
+where true
+on conflict (key) do update
+set fingerprint = excluded.fingerprint, jobs = excluded.jobs, expires_at = excluded.expires_at
 
 -- name: do_cancel
 insert into do_cancel values (?, ?)
@@ -109,7 +121,7 @@ select min(deadline) from jobs indexed by jobs_deadline
 where deadline is not null and state in ('scheduled', 'queued', 'waiting')
 
 -- name: vacuum_due
--- Is more than a tenth of the file, and more than 4 MB, free?
+-- Whether more than a tenth of the file, and more than 4 MB, is free.
 select f.freelist_count > 1000 and f.freelist_count * 10 > p.page_count
 from pragma_freelist_count as f, pragma_page_count as p
 
@@ -126,8 +138,8 @@ select j.seq, j.id, json_array(
   json(j.progress),
   json((
     select json_array(a.error_type, a.error_message, a.error_traceback)
-    from attempts as a where a.seq = j.seq and a.error_type <> ''
-    order by a.finished_at desc, a.attempt desc limit 1
+    from attempts as a where a.seq = j.seq and a.error_type is not null
+    order by a.id desc limit 1
   ))
 ) as document
 from jobs as j
@@ -142,8 +154,8 @@ select j.seq, j.id, json_array(
   json(j.progress),
   json((
     select json_array(a.error_type, a.error_message, a.error_traceback)
-    from attempts as a where a.seq = j.seq and a.error_type <> ''
-    order by a.finished_at desc, a.attempt desc limit 1
+    from attempts as a where a.seq = j.seq and a.error_type is not null
+    order by a.id desc limit 1
   )),
   iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
   p.content_type, json(p.params),
@@ -170,15 +182,16 @@ from json_each(?1) as e cross join job_documents as d on d.id = e.value
     where t.value in (select value from json_each(?1, '$.tags'))
   ))
   and (?1 ->> 'error' is null or instr((
-    select a.error_message from attempts as a where a.seq = k.seq and a.error_type <> ''
-    order by a.finished_at desc, a.attempt desc limit 1
+    select a.error_message from attempts as a where a.seq = k.seq and a.error_type is not null
+    order by a.id desc limit 1
   ), ?1 ->> 'error'))
   and (?1 ->> 'input' is null or not exists (
     select 1 from json_each(?1, '$.input') as i
     where not exists (
       select 1 from payloads as p
-      where p.seq = k.seq and typeof(p.body) = 'text'
-        and (p.body -> i.key = i.value or p.body ->> i.key = i.value)
+      where p.seq = k.seq
+        and case when typeof(p.body) = 'text' and json_valid(p.body)
+            then p.body -> i.key = i.value or p.body ->> i.key = i.value end
     )
   ))
 
@@ -252,15 +265,15 @@ select json_array(
 -- The one that succeeded and the one under way are told by the job's own row.
 select json_group_array(json_array(
   attempt, started_at, finished_at, worker, outcome,
-  json(iif(error_type = '', null, json_array(error_type, error_message, error_traceback)))
-) order by coalesce(finished_at, 1e18), attempt)
+  json(iif(error_type is null, null, json_array(error_type, error_message, error_traceback)))
+) order by id)
 from (
-  select a.attempt, a.started_at, a.finished_at, a.worker, a.outcome, a.error_type,
+  select a.id, a.attempt, a.started_at, a.finished_at, a.worker, a.outcome, a.error_type,
          a.error_message, a.error_traceback
   from jobs as j cross join attempts as a using (seq)
   where j.id = ?1
   union all
-  select attempt, started_at, finished_at, worker, state, '', '', ''
+  select 9e18, attempt, started_at, finished_at, worker, state, null, null, null
   from jobs
   where id = ?1 and state in ('running', 'done')
 )
@@ -280,14 +293,15 @@ from (
 select count(*) from (
   select 1
   from jobs as j cross join jobs as k on k.queue = j.queue
-  where j.id = ?1 and k.state = 'queued' and k.crashes < 2
+  where j.id = ?1 and k.state = 'queued'
     and (k.priority > j.priority
          or (k.priority = j.priority and (k.run_at, k.seq) < (j.run_at, j.seq)))
   limit ?2
 )
 
 -- name: queues
--- The oldest due job of each queue: the first of each of its priorities, which are few.
+-- The oldest due job of each queue: the first of each of its priorities, which are few; and those on
+-- their last chance, which are fewer.
 with recursive
   names (name) as (select queue from counts where n > 0 union select name from queues),
   steps (name, priority) as (
@@ -300,18 +314,21 @@ with recursive
       where j.queue = steps.name and j.state = 'queued' and j.crashes < 2
         and j.priority < steps.priority
     ) from steps where priority is not null
+  ),
+  oldest (name, run_at) as (
+    select name, (
+      select min(run_at) from jobs
+      where queue = name and state = 'queued' and crashes < 2 and priority = steps.priority
+    ) from steps where priority is not null
+    union all
+    select queue, run_at from jobs indexed by jobs_last_chance
+    where state = 'queued' and crashes >= 2
   )
 select json_group_array(json_array(
   name,
   json((select json_group_object(state, n) from counts where queue = name and n > 0)),
   (select paused_at from queues where queues.name = names.name),
-  (select min(run_at) from (
-    select (
-      select min(run_at) from jobs
-      where queue = steps.name and state = 'queued' and crashes < 2 and priority = steps.priority
-    ) as run_at
-    from steps where steps.name = names.name and priority is not null
-  ))
+  (select min(run_at) from oldest where oldest.name = names.name)
 ) order by name)
 from names
 

@@ -68,12 +68,10 @@ from (select state, count(*) as n from moved group by state);
 create temp view do_end_attempts as select null as now;
 create temp trigger end_attempts instead of insert on do_end_attempts
 begin
-  -- An attempt that was given back has its number again, and may end again in the same instant.
-  insert or replace into attempts (seq, finished_at, started_at, attempt, worker, outcome,
+  insert into attempts (seq, finished_at, started_at, attempt, worker, outcome,
                                    error_type, error_message, error_traceback)
   select j.seq, new.now, j.started_at, j.attempt, j.worker, coalesce(m.reason, m.state),
-         coalesce(m.error_type, ''), coalesce(m.error_message, ''),
-         coalesce(m.error_traceback, '')
+         m.error_type, m.error_message, m.error_traceback
   from moved as m cross join jobs as j using (seq)
   where m.state <> 'done';
 
@@ -257,26 +255,8 @@ begin
   update payloads
   set body = coalesce(e.value ->> 1, unhex(e.value ->> 2)), content_type = e.value ->> 3,
       params = nullif(e.value -> 4, 'null')
-  from jsonb_each(new.rows) as e cross join jobs as j on j.id = e.value ->> 0
-  where payloads.seq = +j.seq;
-end;
-
--- keys: rows are [key, fingerprint, ids, expires_at]; the answer says for each what is kept now.
-create temp view do_keys as select null as rows, null as now;
-create temp trigger keys_ instead of insert on do_keys
-begin
-  insert into idempotency_keys (key, fingerprint, jobs, expires_at)
-  select e.value ->> 0, e.value ->> 1, e.value -> 2, e.value ->> 3
-  from jsonb_each(new.rows) as e
-  where true
-  on conflict (key) do update
-  set fingerprint = excluded.fingerprint, jobs = excluded.jobs, expires_at = excluded.expires_at
-  where expires_at <= new.now;
-
-  update answer set said = (
-    select json_group_array(json_array(k.fingerprint, json(k.jobs)) order by e.key)
-    from jsonb_each(new.rows) as e cross join idempotency_keys as k on k.key = e.value ->> 0
-  );
+  from jsonb_each(new.rows) as e, jobs as j
+  where j.id = e.value ->> 0 and payloads.seq = +j.seq;
 end;
 
 -- What a person's wish is answered with: [id, state before, state after, done].
@@ -337,15 +317,21 @@ begin
   insert into do_end_waiting values (new.now);
 end;
 
--- retry: ids as an array. Of several with one unique key, and none of them holding it, the first.
+-- retry: ids as an array. Of several with one unique key, the one that holds it, else the first.
 create temp view do_retry as select null as ids, null as now;
 create temp trigger retry instead of insert on do_retry
 begin
+  update jobs set unique_until = null
+  where unique_until <= new.now and (type, unique_key) in (
+    select j.type, j.unique_key from json_each(new.ids) as e cross join jobs as j on j.id = e.value
+  );
+
   insert into moved (seq, queue, was, state)
   select seq, queue, state, 'queued'
   from (
     select j.seq, j.queue, j.state, j.unique_key,
-           row_number() over (partition by j.type, j.unique_key order by min(e.key)) as place,
+           row_number() over (partition by j.type, j.unique_key
+                              order by j.unique_until is null, min(e.key)) as place,
            h.seq as holder
     from json_each(new.ids) as e
     cross join jobs as j on j.id = e.value
@@ -366,9 +352,8 @@ begin
   );
 
   -- The attempt that succeeded was told by the job's own row.
-  insert or replace into attempts (seq, finished_at, started_at, attempt, worker, outcome,
-                                   error_type, error_message, error_traceback)
-  select j.seq, j.finished_at, j.started_at, j.attempt, j.worker, 'done', '', '', ''
+  insert into attempts (seq, finished_at, started_at, attempt, worker, outcome)
+  select j.seq, j.finished_at, j.started_at, j.attempt, j.worker, 'done'
   from moved as m cross join jobs as j using (seq)
   where m.was = 'done';
 
@@ -391,7 +376,7 @@ create temp trigger amend instead of insert on do_amend
 begin
   insert into moved (seq, queue, was, state, to_queue, event, reason)
   select seq, queue, was, state, to_queue, iif(was = state, 'changed', null),
-         case when state = 'queued' then null when was = 'queued' then 'snoozed' else reason end
+         case when was = state then reason when state = 'scheduled' then 'snoozed' end
   from (
     select j.seq, j.queue, j.state as was, j.reason, e.value ->> 4 as to_queue,
            case when e.value ->> 2 is null then j.state
@@ -412,14 +397,14 @@ begin
   );
 
   update jobs
-  set state = m.state, reason = m.reason, version = version + 1, updated_at = new.now,
-      run_at = coalesce(e.value ->> 2, jobs.run_at),
+  set state = m.state, reason = m.reason, version = j.version + 1, updated_at = new.now,
+      run_at = coalesce(e.value ->> 2, j.run_at),
       priority = coalesce(e.value ->> 3, jobs.priority),
       queue = coalesce(e.value ->> 4, jobs.queue),
       tags = coalesce(nullif(e.value -> 5, 'null'), jobs.tags),
       timeout = coalesce(e.value ->> 6, jobs.timeout)
-  from moved as m, jsonb_each(new.rows) as e
-  where jobs.seq = +m.seq and jobs.id = e.value ->> 0;
+  from jsonb_each(new.rows) as e, jobs as j, moved as m
+  where j.id = e.value ->> 0 and m.seq = +j.seq and jobs.seq = +j.seq;
   insert into do_finish values (new.now);
 end;
 
@@ -478,7 +463,7 @@ begin
   insert into do_finish values (null);
 end;
 
--- report: rows are arrays in the order of records.Report, each job at most once.
+-- report: rows are arrays in the order of records.Report.
 create temp view do_report as select null as rows, null as now;
 create temp trigger report instead of insert on do_report
 begin
@@ -491,28 +476,30 @@ begin
   on conflict do nothing;
 
   insert into logs (seq, n, attempt, at, level, message)
-  select m.seq, m.token + 1 + l.key, l.value ->> 3, l.value ->> 0, l.value ->> 1, l.value ->> 2
+  select m.seq, m.token + row_number() over (partition by m.seq order by e.key, l.key),
+         l.value ->> 3, l.value ->> 0, l.value ->> 1, l.value ->> 2
   from jsonb_each(new.rows) as e cross join jobs as j on j.id = e.value ->> 0
   cross join moved as m on m.seq = j.seq
-  cross join jsonb_each(e.value, '$[3]') as l;
+  cross join jsonb_each(e.value, '$[3]') as l
+  where j.lease_token = e.value ->> 1;
 
   insert into changes (seq, at, event, line)
   select m.seq, new.now, 'log', m.token + 1
   from jsonb_each(new.rows) as e cross join jobs as j on j.id = e.value ->> 0
   cross join moved as m on m.seq = j.seq
-  where json_array_length(e.value, '$[3]') > 0;
+  where j.lease_token = e.value ->> 1 and json_array_length(e.value, '$[3]') > 0;
 
   insert into changes (seq, at, event)
   select m.seq, new.now, 'progress'
   from jsonb_each(new.rows) as e cross join jobs as j on j.id = e.value ->> 0
   cross join moved as m on m.seq = j.seq
-  where e.value ->> 2 is not null;
+  where j.lease_token = e.value ->> 1 and e.value ->> 2 is not null;
 
   update jobs
-  set progress = e.value -> 2, version = jobs.version + 1, updated_at = new.now
-  from jsonb_each(new.rows) as e
-  where jobs.id = e.value ->> 0 and e.value ->> 2 is not null
-    and jobs.seq in (select seq from moved);
+  set progress = e.value -> 2, version = j.version + 1, updated_at = new.now
+  from jsonb_each(new.rows) as e, jobs as j
+  where j.id = e.value ->> 0 and j.lease_token = e.value ->> 1 and e.value ->> 2 is not null
+    and jobs.seq = +j.seq and j.state = 'running';
 
   update answer
   set said = (select json_group_array(j.id) from moved as m cross join jobs as j using (seq));
@@ -569,7 +556,8 @@ begin
     select j.seq, j.queue, j.priority, j.run_at, q.share, q.most,
            row_number() over (partition by q.share order by j.priority desc, j.run_at, j.seq)
              + (select count(*) from moved as m
-                where q.share = '*' or m.queue = q.share) as place
+                where iif(q.share = '*', m.queue not in (select key from json_each(new.queues)),
+                          m.queue = q.share)) as place
     from (
       select r.queue, iif(s.value is null, '*', r.queue) as share,
              iif(new.queues is null, new.n, coalesce(s.value,

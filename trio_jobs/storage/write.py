@@ -73,8 +73,9 @@ def as_json(rows: Any) -> str:
 
 
 def run(db: apsw.Connection, query: str, *args: Any) -> None:
-    """A statement without an answer."""
-    db.execute(_SQL[query], args)
+    """A statement without an answer, to its end."""
+    for _ in db.execute(_SQL[query], args):
+        pass
 
 
 def value(db: apsw.Connection, query: str, *args: Any) -> Any:
