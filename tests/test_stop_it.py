@@ -97,7 +97,7 @@ def test_many_are_cancelled_by_a_filter_and_the_way_there_is_told(tmp_path: Path
         )
         headers = {"Content-Type": "application/x-ndjson"}
         reply = service.http.post("/jobs", content=lines, headers=headers)
-        assert reply.json() == {"created": 3_000, "failed": 0, "errors": []}
+        assert (reply.json()["created"], reply.json()["failed"]) == (3_000, 0)
         spared = service.post("noop")
         asked = {"filter": {"queue": "many"}, "dry_run": True}
         assert service.http.post("/jobs/cancel", json=asked).json()["matched"] == 3_000

@@ -234,16 +234,16 @@ where seq in (
     )
     union all
     select k.seq from jobs as k indexed by jobs_running
-    where k.state = 'running' and k.seq < ?2 and {matches}
+    where 'running' in (select value from json_each(?1, '$.states')) and k.state = 'running' and k.seq < ?2 and {matches}
     union all
     select k.seq from jobs as k indexed by jobs_claim
-    where k.state = 'queued' and k.crashes < 2 and k.seq < ?2 and {matches}
+    where 'queued' in (select value from json_each(?1, '$.states')) and k.state = 'queued' and k.crashes < 2 and k.seq < ?2 and {matches}
     union all
     select k.seq from jobs as k indexed by jobs_last_chance
-    where k.state = 'queued' and k.crashes >= 2 and k.seq < ?2 and {matches}
+    where 'queued' in (select value from json_each(?1, '$.states')) and k.state = 'queued' and k.crashes >= 2 and k.seq < ?2 and {matches}
     union all
     select k.seq from jobs as k indexed by jobs_due
-    where k.state = 'scheduled' and k.seq < ?2 and {matches}
+    where 'scheduled' in (select value from json_each(?1, '$.states')) and k.state = 'scheduled' and k.seq < ?2 and {matches}
   )
   order by seq desc
   limit ?3
