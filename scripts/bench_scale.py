@@ -93,7 +93,7 @@ async def drain(path: Path, jobs: int) -> float:
         start = time.perf_counter()
         async with trio.open_nursery() as nursery:
             await nursery.start(worker.run)
-            while (await store.counts())["bench"].get(State.QUEUED, 0):
+            while (await store.counts())["bench"].get(State.QUEUED, 0):  # noqa: ASYNC110
                 await trio.sleep(0.01)
             rate = jobs / (time.perf_counter() - start)
             worker.quiet()
@@ -131,7 +131,7 @@ async def beside(
 async def prune_all(store: SqliteStore) -> None:
     now = time.time()
     cutoffs = [(None, State.DONE, now), (None, State.CANCELLED, now)]
-    while await store.prune(cutoffs, now, SLICE) == SLICE:
+    while await store.prune(cutoffs, now, SLICE) == SLICE:  # noqa: ASYNC110
         await trio.sleep(0.01)
 
 

@@ -50,7 +50,10 @@ async def test_two_posts_with_one_key_in_parallel_make_one_job_a_thousand_times(
 ) -> None:
     with running(tmp_path, "--no-worker") as service:
         async with httpx.AsyncClient(
-            base_url=service.url, timeout=20, trust_env=False, limits=httpx.Limits(max_connections=2 * TOGETHER)
+            base_url=service.url,
+            timeout=20,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=2 * TOGETHER),
         ) as http:
 
             async def pairs(first: int) -> None:

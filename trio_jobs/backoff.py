@@ -16,7 +16,7 @@ MAX_LIST = 100
 
 _CURVES: dict[str, Callable[[float, float, int], float]] = {
     "power": lambda base, _, n: base + float(n**4),
-    "exponential": lambda base, factor, n: base * factor ** (n - 1),
+    "exponential": lambda base, factor, n: base * float(factor) ** (n - 1),
     "linear": lambda base, _, n: base * n,
     "fixed": lambda base, _, n: base,
 }

@@ -5,6 +5,7 @@ A setting comes from its flag, else from `TRIO_JOBS_<NAME>` (or the file named b
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -18,6 +19,8 @@ from .retention import Retention
 
 PREFIX = "TRIO_JOBS_"
 SERVER_VARIABLE = PREFIX + "SERVER"  # where the command line looks for a service; no setting
+# Names as jobs have them.
+_QUEUE_LIMIT = re.compile(r"(\*|[A-Za-z0-9_.:-]{1,64}):([1-9][0-9]{0,5})")
 KB, MB = 1_000, 1_000_000
 
 
@@ -149,9 +152,10 @@ class Settings:
         """Queue -> jobs at a time; "*" for all others together. Empty: any queue."""
         limits: dict[str, int] = {}
         for text in self.queues:
-            name, _, number = text.rpartition(":")
-            if not name or not number.isascii() or not number.isdecimal() or int(number) < 1:
+            found = _QUEUE_LIMIT.fullmatch(text)
+            if found is None:
                 raise ConfigError(f"queues: {text!r} is not NAME:NUMBER, e.g. media:4 or *:8")
+            name, number = found.groups()
             if name in limits:
                 raise ConfigError(f"queues: {name} is there twice")
             limits[name] = int(number)

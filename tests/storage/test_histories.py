@@ -151,7 +151,8 @@ class Known:
         )
 
 
-ROW = "id, state, attempt, crashes, run_at, lease_token, lease_expires_at, queue, deadline, finished_at"
+ROW = "id, state, attempt, crashes, run_at, lease_token, lease_expires_at"
+ROW += ", queue, deadline, finished_at"
 
 
 @dataclass

@@ -282,5 +282,5 @@ async def test_a_thread_that_never_comes_back_does_not_block_the_others(tmp_path
         assert system.worker.stuck == 1
         free.set()
         await until(lambda: system.worker.stuck == 0)
-        assert system.worker._threads.total_tokens == 1
+        assert system.worker._hand.threads.total_tokens == 1
         assert (await system.service.get(stuck)) == job

@@ -36,7 +36,7 @@ insert into answer values (1, null);
 
 -- The end of every verb that moves jobs on: count them, tell the watchers, forget them.
 --
--- The three changes of a no-op job cost 1.2 µs of the 20 it takes in here. A change number on the
+-- The three changes of a no-op job cost 1.2 µs of the 19 it takes in here. A change number on the
 -- job's row, with an index over it, cost 2.9 (and knows only the last change of each job); one row
 -- for all changes of a call 1.0, not worth its reading.
 create temp view do_finish as select null as now;

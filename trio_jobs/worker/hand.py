@@ -1,15 +1,17 @@
-"""From a claimed job to how its attempt ended: the right handler, in the loop or in a thread."""
+"""From a claimed job to its verdict: the right handler, in the loop or in a thread."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from math import inf
 
 import trio
 
 from .. import clock
+from ..backoff import Backoff
 from ..config import Settings
 from ..executor import Attempt, describe, execute
-from ..job import Failed, Outcome, Reason, Stopped
+from ..job import Failed, Outcome, Reason, Stopped, Verdict, judge
 from ..registry import Handler, Registry
 from ..storage.records import Claimed, is_json
 from .log_capture import current
@@ -26,6 +28,7 @@ class Hand:
         self._unlimited = trio.CapacityLimiter(inf)
 
     def attempt(self, job: Claimed) -> Attempt:
+        """A run of `job` that begins now, or when there is a thread for it."""
         handler = self._registry[job.type]
         return Attempt(
             job_id=job.id,
@@ -33,11 +36,24 @@ class Hand:
             max_attempts=job.max_attempts,
             timeout=job.timeout or handler.timeout or self._settings.job_timeout,
             started_at=job.started_at,
-            seconds_left=inf if job.deadline is None else job.deadline - self._now(),
+            job_deadline=inf if job.deadline is None else job.deadline,
+            now=0.0 if job.deadline is None else self._now(),
             upload=None if is_json(job.content_type) else job.payload,
             content_type=job.content_type,
             in_thread=not handler.is_async,
         )
+
+    @property
+    def types(self) -> list[str]:
+        return self._registry.types
+
+    def judge(self, job: Claimed, outcome: Outcome) -> Verdict | None:
+        """What becomes of the job now; its own backoff goes before that of its handler."""
+        backoff = self._registry[job.type].backoff
+        if job.backoff is not None:
+            with suppress(ValueError):  # written by a version that knew more kinds
+                backoff = Backoff.of(job.backoff)
+        return judge(job, outcome, self._now(), backoff)
 
     async def run(self, job: Claimed, attempt: Attempt) -> Outcome:
         """Runs the handler; past the job's deadline it is not even started."""

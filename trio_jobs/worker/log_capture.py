@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from .. import clock
@@ -17,19 +17,32 @@ _users = 0
 
 class _Capture(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        if logging.getLogger().handlers == [self]:
-            # Nobody has configured logging, and Python would fall back on stderr but for us.
-            if logging.lastResort is not None and record.levelno >= logging.lastResort.level:
-                logging.lastResort.handle(record)
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and _heard_by_nobody_else(record):
+            last.handle(record)  # Python would fall back on stderr but for us
         found = current.get()
         if found is None:
             return
         attempt, now = found
+        attempt.log(Line(now(), record.levelname, self._message(record)))
+
+    def _message(self, record: logging.LogRecord) -> str:
+        """What cannot be printed must not fail the job that logs it: logging goes on, too."""
+        with suppress(Exception):  # its arguments do not fit its text
+            return self.format(record)
         try:
-            message = self.format(record)
-        except Exception:  # its arguments do not fit its text; logging's own answer is to go on
-            message = f"{record.msg!r} (its arguments do not fit)"
-        attempt.log(Line(now(), record.levelname, message))
+            return f"{record.msg!r} (its arguments do not fit)"
+        except Exception:
+            return "(a line that cannot be printed)"
+
+
+def _heard_by_nobody_else(record: logging.LogRecord) -> bool:
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        if any(handler is not _capture for handler in logger.handlers):
+            return False
+        logger = logger.parent if logger.propagate else None
+    return True
 
 
 _capture = _Capture()

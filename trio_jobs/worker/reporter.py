@@ -1,12 +1,13 @@
 """What running jobs say meanwhile: progress and log lines, on their way to the store."""
 
 import logging
+from collections.abc import Callable
 
 import trio
 
 from .. import clock
 from ..errors import Unavailable
-from ..executor import Attempt
+from ..executor import Attempt, Line, Step
 from ..storage.base import Store
 from ..storage.records import Claimed, LogLine, Progress, Report
 from .running import Running
@@ -15,49 +16,58 @@ log = logging.getLogger(__name__)
 
 EVERY = 0.5  # seconds
 
+Taken = tuple[Claimed, Attempt, Step | None, list[Line]]
+
 
 class Reporter:
-    """Writes what is new, twice a second, all jobs in one go. Nothing to say costs nothing."""
+    """Writes what is new, twice a second, all jobs in one go. Nothing to say costs nothing.
 
-    def __init__(self, store: Store, running: Running, *, now: clock.Now) -> None:
+    `late(report)` gets what could not be written and whose attempt has ended meanwhile.
+    """
+
+    def __init__(
+        self, store: Store, running: Running, *, now: clock.Now, late: Callable[[Report], None]
+    ) -> None:
         self._store = store
         self._running = running
         self._now = now
+        self._late = late
 
     async def run(self) -> None:
         while True:
             await self._running.wait_for_some()
             await trio.sleep(EVERY)
-            found = (self._new(job, attempt) for job, attempt in self._running)
-            reports = [report for report in found if report is not None]
-            while reports:
-                try:
-                    await self._store.report(reports, self._now())
-                except Unavailable as error:
-                    log.warning("cannot write what %d jobs say: %s", len(reports), error)
-                    await trio.sleep(EVERY)
-                else:
-                    break
+            taken: list[Taken] = []
+            for job, attempt in self._running:
+                if attempt.diary is not None and (attempt.diary.step or attempt.diary.lines):
+                    taken.append((job, attempt, *attempt.diary.take()))
+            if not taken:
+                continue
+            reports = [_report(job, step, lines) for job, _, step, lines in taken]
+            try:
+                await self._store.report(reports, self._now())
+            except Unavailable as error:
+                log.warning("cannot write what %d jobs say: %s", len(taken), error)
+                self._take_back(taken)
 
     def last_words(self, job: Claimed, attempt: Attempt) -> Report | None:
         """What is new at the end of an attempt; it travels with the verdict."""
-        report = self._new(job, attempt)
-        if attempt.diary is None or not attempt.diary.lines_lost:
-            return report
-        lost = f"… {attempt.diary.lines_lost:,} more lines, not kept"
-        line = LogLine(self._now(), "WARNING", lost, job.attempt)
-        if report is None:
-            return Report(job.id, job.lease_token, None, [line])
-        report.logs.append(line)
-        return report
-
-    @staticmethod
-    def _new(job: Claimed, attempt: Attempt) -> Report | None:
         if attempt.diary is None:
             return None
         step, lines = attempt.diary.take()
-        if step is None and not lines:
-            return None
-        progress = None if step is None else Progress(*step)
-        logs = [LogLine(*line, job.attempt) for line in lines]
-        return Report(job.id, job.lease_token, progress, logs)
+        if lost := attempt.diary.lines_lost:
+            lines.append(Line(self._now(), "WARNING", f"… {lost:,} more lines, not kept"))
+        return _report(job, step, lines) if step or lines else None
+
+    def _take_back(self, taken: list[Taken]) -> None:
+        for job, attempt, step, lines in taken:
+            if self._running.attempt(job.lease_token) is None:
+                self._late(_report(job, step, lines))
+            elif attempt.diary is not None:
+                attempt.diary.put_back(step, lines)
+
+
+def _report(job: Claimed, step: Step | None, lines: list[Line]) -> Report:
+    progress = None if step is None else Progress(*step)
+    logs = [LogLine(*line, job.attempt) for line in lines]
+    return Report(job.id, job.lease_token, progress, logs)

@@ -46,6 +46,10 @@ class Settler:
             self._last_words.append(last_words)
         self.bell.ring()
 
+    def add_late(self, words: Report) -> None:
+        """Older than its last words, and written before them; too late for a settled one."""
+        self._last_words.insert(0, words)
+
     async def run(self) -> None:
         while self._finished or self._more():
             await self.bell.wait()
@@ -57,7 +61,7 @@ class Settler:
                 except Unavailable as error:
                     log.warning("cannot settle %d jobs right now: %s", len(batch), error)
                     self._finished = batch + self._finished
-                    self._last_words = words + self._last_words
+                    self._last_words += words  # behind what came late
                     await trio.sleep(AGAIN)
                     continue
                 for settlement in batch:

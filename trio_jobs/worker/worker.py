@@ -2,10 +2,9 @@
 
     the store ──claim──▶ feeder ──▶ zero-size channel ──▶ slots ──▶ finished ──settle──▶ the store
 
-The feeder claims for idle hands only: on a channel of size 0, `tasks_waiting_receive` *is* the
-number of idle slots, so no claimed job ever waits, and priorities hold until the last moment.
-A slot that is done with a job leaves its verdict with the settler and is idle at once; settle and
-next claim meet in one transaction (see `storage.writes.Write.order`).
+The feeder claims for idle hands only, so no claimed job ever waits. A slot that is done with a job
+leaves its verdict with the settler and is idle at once; settle and next claim meet in one
+transaction (see `storage.writes.Write.order`).
 """
 
 import logging
@@ -13,30 +12,26 @@ import logging
 import trio
 
 from .. import clock
-from ..backoff import Backoff
 from ..config import Settings
-from ..errors import Unavailable
 from ..executor import Attempt
-from ..job import Error, Outcome, Reason, Stopped, judge
+from ..job import Error, Outcome, Reason, Stopped
 from ..registry import Registry
 from ..service import Hands
 from ..storage.base import Store
 from ..storage.records import Claimed, Lease, Settlement
+from .cancels import Cancels
+from .feeder import Feeder, Work
 from .hand import Hand
 from .heartbeat import Heartbeat
 from .log_capture import installed
+from .queue_limits import OTHERS, QueueLimits
 from .reporter import Reporter
 from .running import Running
 from .settler import Settler
 
 log = logging.getLogger(__name__)
 
-AGAIN = 1.0  # seconds between tries while the store is not available
 LOOK_FOR_STUCK = 0.25
-LOOK_FOR_CANCELS = 0.25  # other processes ring no bell here
-OTHERS = "*"
-
-Work = tuple[Claimed, Attempt]
 
 
 class Worker:
@@ -59,7 +54,6 @@ class Worker:
         self._hand = Hand(registry, settings, now=now)
         self._limits = settings.queue_limits
         self._running = Running()
-        self._reporter = Reporter(store, self._running, now=now)
         self._leases: dict[str, Lease] = {}
         self._settler = Settler(
             store,
@@ -67,8 +61,17 @@ class Worker:
             settled=lambda settlement: self._forget(settlement.id, settlement.token),
             more=self._expects_more,
         )
-        self._hungry = True  # the queue may hold more than the last claim brought
-        self._quiet = False
+        self._reporter = Reporter(store, self._running, now=now, late=self._settler.add_late)
+        self._cancels = Cancels(store, self._running)
+        self._feeder = Feeder(
+            store,
+            self._hand,
+            self._running,
+            QueueLimits(self._limits, self._running),
+            settings,
+            now=now,
+            take=self._take,
+        )
         self._stopping: Reason | None = None  # meets what a claim brings after stop_all
         self._slots = 0
         self.stuck = 0
@@ -83,12 +86,11 @@ class Worker:
 
     def quiet(self) -> None:
         """Claims no more. Idle slots end now, busy ones when their job has ended."""
-        self._quiet = True
-        self._store.doorbell.ring()
+        self._feeder.stop()
 
     def stop_all(self, reason: Reason) -> None:
         """Cancels every attempt under way, for `reason`; when quiet, also any that still starts."""
-        if self._quiet:
+        if self._feeder.quiet:
             self._stopping = reason
         for _, attempt in self._running:
             attempt.stop(reason)
@@ -110,25 +112,23 @@ class Worker:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Works until quiet and drained. With stuck attempts it cannot return: see `drained`."""
-        self._send, jobs = trio.open_memory_channel[Work](0)
         with installed():
-            await self._run(jobs, task_status)
+            await self._run(task_status)
 
-    async def _run(
-        self, jobs: trio.MemoryReceiveChannel[Work], task_status: trio.TaskStatus[None]
-    ) -> None:
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        send, jobs = trio.open_memory_channel[Work](0)
         async with trio.open_nursery() as helpers:
             if self._heartbeat:
                 await helpers.start(self._beating().run)
             helpers.start_soon(self._reporter.run)
-            helpers.start_soon(self._heed_cancels)
+            helpers.start_soon(self._cancels.run)
             async with trio.open_nursery() as nursery:
                 for _ in range(sum(self._limits.values()) or self._settings.concurrency):
                     self._add_slot(nursery, jobs)
                 helpers.start_soon(self._settle_all)
                 helpers.start_soon(self._watch, nursery, jobs)
                 task_status.started()
-                await self._feed()
+                await self._feeder.run(send)
             await self.drained.wait()
             helpers.cancel_scope.cancel()
 
@@ -141,71 +141,28 @@ class Worker:
             on_lost=self._lease_lost,
         )
 
-    # ── claim ─────────────────────────────────────────────────────────────────────────────────
-
-    async def _feed(self) -> None:
-        """Claims for idle slots when there may be jobs: the doorbell rang, or more is known."""
-        with self._send:
-            while not self._quiet:
-                idle = self._send.statistics().tasks_waiting_receive
-                if self._hungry and idle:
-                    for job in await self._claim(idle):
-                        if job.id in self._leases:
-                            self._lease_lost(self._leases[job.id])
-                        self._leases[job.id] = job.lease
-                        attempt = self._hand.attempt(job)
-                        self._running.add(job, attempt)
-                        if self._stopping is not None:
-                            attempt.stop(self._stopping)
-                        self._send.send_nowait((job, attempt))
-                else:
-                    await self._store.doorbell.wait(self._settings.poll_interval)
-                    self._hungry = True  # silence counts as a ring: the poll beneath the doorbell
-
-    async def _claim(self, idle: int) -> list[Claimed]:
-        now = self._now()
-        try:
-            jobs = await self._store.claim(
-                self._store.identity,
-                self._registry.types,
-                idle,
-                now,
-                now + self._settings.lease,
-                last_chance=self._running.last_chance is None,
-                queues=self._free(),
-            )
-        except Unavailable as error:
-            log.warning("cannot claim jobs right now: %s", error)
-            await trio.sleep(AGAIN)
-            return []
-        self._hungry = len(jobs) == idle
-        return jobs
-
-    def _free(self) -> dict[str, int] | None:
-        """How many more of each queue may run."""
-        if not self._limits:
-            return None
-        free = dict(self._limits)
-        for queue, n in self._running.by_queue().items():
-            queue = queue if queue in free else OTHERS
-            if queue in free:
-                free[queue] = max(free[queue] - n, 0)
-        return free
-
     # ── run ───────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, job: Claimed, attempt: Attempt) -> None:
+        """A job that has just been claimed, on its way to its slot."""
+        if job.id in self._leases:
+            self._lease_lost(self._leases[job.id])
+        self._leases[job.id] = job.lease
+        self._running.add(job, attempt)
+        if self._stopping is not None:
+            attempt.stop(self._stopping)
 
     def _add_slot(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Work]) -> None:
         self._slots += 1
         nursery.start_soon(self._slot, jobs.clone())
 
     async def _slot(self, jobs: trio.MemoryReceiveChannel[Work]) -> None:
-        self._store.doorbell.ring()  # there is an idle hand now
+        self._feeder.hand_is_free()
         with jobs:
             async for job, attempt in jobs:
                 if not await self._run_one(job, attempt):
                     return  # it was stuck, and its slot has been replaced long since
-                if self._hungry:
-                    self._store.doorbell.ring()
+                self._feeder.hand_is_free(job)
         self._slots -= 1
         self._settler.bell.ring()
 
@@ -222,18 +179,15 @@ class Worker:
 
     def _ended(self, job: Claimed, outcome: Outcome, attempt: Attempt) -> None:
         self._running.remove(job)
-        backoff = (
-            self._registry[job.type].backoff if job.backoff is None else Backoff.of(job.backoff)
-        )
-        verdict = judge(job, outcome, self._now(), backoff)
+        verdict = self._hand.judge(job, outcome)
         if verdict is None:
             self._forget(job.id, job.lease_token)
         else:
-            words = None if attempt.diary is None else self._reporter.last_words(job, attempt)
+            words = self._reporter.last_words(job, attempt)
             self._settler.add(Settlement.of(job.lease, verdict), words)
 
     def _expects_more(self) -> bool:
-        return self._slots > 0 or not self._quiet
+        return self._slots > 0 or not self._feeder.quiet
 
     def _forget(self, id_: str, token: int) -> None:
         lease = self._leases.get(id_)
@@ -252,23 +206,6 @@ class Worker:
             log.warning("job %s lost its lease; stopping it here", lease.id)
             attempt.stop(Reason.LEASE_LOST)
 
-    async def _heed_cancels(self) -> None:
-        """Stops the jobs that somebody, in whatever process, has asked to be stopped."""
-        while True:
-            await self._running.wait_for_some()
-            await self._store.cancels_bell.wait(LOOK_FOR_CANCELS)
-            if not self._running:
-                continue
-            try:
-                leases = await self._store.cancels(self._store.identity)
-            except Unavailable as error:
-                log.warning("cannot look for cancelled jobs right now: %s", error)
-                await trio.sleep(AGAIN)
-                continue
-            for lease in leases:
-                if (attempt := self._running.attempt(lease.token)) is not None:
-                    attempt.stop(Reason.CANCELLED)
-
     async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Work]) -> None:
         """Goes on without attempts that ignore their cancellation for longer than the grace."""
         while True:
@@ -282,7 +219,7 @@ class Worker:
             for job, attempt in self._running:
                 if attempt.stopping_since < limit:
                     self._abandon(job, attempt)
-                    if not self._quiet:
+                    if not self._feeder.quiet:
                         self._add_slot(nursery, jobs)
 
     def _abandon(self, job: Claimed, attempt: Attempt) -> None:

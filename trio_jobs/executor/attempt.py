@@ -1,0 +1,109 @@
+"""One run of a handler: when it must end, why it was stopped, what it says meanwhile."""
+
+from math import inf, isfinite
+
+import trio
+
+from ..job import Reason
+from .description import MAX_NAME, shortened
+from .diary import Diary, Line, Step
+
+
+class Attempt:
+    """One run of a handler, and what the handler may know of it and say meanwhile (`registry.Ctx`).
+
+    `timeout` is in seconds and counts from now or, in a thread, from `start_clock`; `started_at`,
+    `now` and the job's own deadline are in Unix seconds.
+
+    Whoever stops an attempt says why first (`stop`); the one thing that cancels without a word is
+    the scope's own deadline, and that is the timeout or the job's deadline, whichever is sooner.
+    """
+
+    __slots__ = (
+        "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_thread",
+        "job_id", "max_attempts", "reason", "scope", "timeout", "upload",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        attempt: int,
+        max_attempts: int,
+        timeout: float,
+        started_at: float,
+        job_deadline: float = inf,
+        now: float = 0.0,
+        upload: bytes | None = None,
+        content_type: str = "application/json",
+        in_thread: bool = False,
+    ) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+        self.timeout = timeout
+        self.deadline = min(started_at + timeout, job_deadline)
+        self.upload = upload
+        self.content_type = content_type
+        self.in_thread = in_thread
+        self.abandoned = False  # it ignored its cancellation, and others went on without it
+        seconds_left = job_deadline - now
+        timed_out = not in_thread and timeout < seconds_left
+        self.reason = Reason.TIMEOUT if timed_out else Reason.DEADLINE
+        limit = timeout if timed_out else seconds_left
+        self.scope = trio.CancelScope(deadline=trio.current_time() + limit)
+        self._stopped_at: float | None = None
+        self.diary: Diary | None = None  # most jobs say nothing
+
+    def start_clock(self) -> None:
+        """In a thread, the timeout counts from here: waiting for a free one does not count."""
+        limit = trio.current_time() + self.timeout
+        if limit < self.scope.deadline:
+            self.scope.deadline = limit
+            if self._stopped_at is None:
+                self.reason = Reason.TIMEOUT
+
+    def stop(self, reason: Reason) -> None:
+        """Cancels the attempt for `reason`; the first reason stays."""
+        if self._stopped_at is None and not self.scope.cancel_called:
+            self.reason = reason
+            self._stopped_at = trio.current_time()
+            self.scope.cancel()
+
+    @property
+    def stopping_since(self) -> float:
+        """When it was cancelled, by trio's clock; infinitely far away while it was not."""
+        return self.scope.deadline if self._stopped_at is None else self._stopped_at
+
+    @property
+    def cancel_reason(self) -> str | None:
+        if self.in_thread:  # where trio's clock, and so `cancel_called`, cannot be read
+            try:
+                trio.from_thread.check_cancelled()
+            except trio.Cancelled:
+                return self.reason
+            except RuntimeError:  # a thread that the handler has started by itself
+                return None if self._stopped_at is None else self.reason
+            return None
+        return self.reason if self.scope.cancel_called else None
+
+    def checkpoint(self) -> None:
+        if self.in_thread:
+            trio.from_thread.check_cancelled()
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        for number in (done, total):
+            if number is not None and not isfinite(number):
+                raise ValueError(f"progress is told in numbers, not {number!r}")
+        note = None if note is None else shortened(str(note), MAX_NAME)
+        # Fractions, NumPy's numbers and True are numbers, but not in everybody's JSON.
+        total = None if total is None else float(total)
+        self._open_diary().step = Step(float(done), total, note)
+
+    def log(self, line: Line) -> None:
+        self._open_diary().add(line)
+
+    def _open_diary(self) -> Diary:
+        if self.diary is None:
+            self.diary = Diary()
+        return self.diary

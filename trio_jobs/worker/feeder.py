@@ -1,0 +1,95 @@
+"""Claims jobs for idle hands, and hands them over."""
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from .. import clock
+from ..config import Settings
+from ..errors import Unavailable
+from ..executor import Attempt
+from ..storage.base import Store
+from ..storage.records import Claimed
+from .hand import Hand
+from .queue_limits import QueueLimits
+from .running import Running
+
+log = logging.getLogger(__name__)
+
+AGAIN = 1.0  # seconds between tries while the store is not available
+
+Work = tuple[Claimed, Attempt]
+
+
+class Feeder:
+    """On a channel of size 0, `tasks_waiting_receive` *is* the number of idle slots, so no claimed
+    job ever waits, and priorities hold until the last moment.
+
+    `take(job, attempt)` is called for each before it is handed over.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        hand: Hand,
+        running: Running,
+        limits: QueueLimits,
+        settings: Settings,
+        *,
+        now: clock.Now,
+        take: Callable[[Claimed, Attempt], None],
+    ) -> None:
+        self._store = store
+        self._hand = hand
+        self._running = running
+        self._limits = limits
+        self._settings = settings
+        self._now = now
+        self._take = take
+        self._hungry = True  # the queue may hold more than the last claim brought
+        self.quiet = False
+
+    def stop(self) -> None:
+        """Claims no more."""
+        self.quiet = True
+        self._store.doorbell.ring()
+
+    def hand_is_free(self, job: Claimed | None = None) -> None:
+        """A slot is idle now, after `job` when it ran one."""
+        if job is None or self._hungry or self._limits.may_hold_more(job.queue):
+            self._store.doorbell.ring()
+
+    async def run(self, send: trio.MemorySendChannel[Work]) -> None:
+        """Claims for idle slots when there may be jobs: the doorbell rang, or more is known."""
+        with send:
+            while not self.quiet:
+                idle = send.statistics().tasks_waiting_receive
+                if self._hungry and idle:
+                    for job in await self._claim(idle):
+                        attempt = self._hand.attempt(job)
+                        self._take(job, attempt)
+                        send.send_nowait((job, attempt))
+                else:
+                    await self._store.doorbell.wait(self._settings.poll_interval)
+                    self._hungry = True  # silence counts as a ring: the poll beneath the doorbell
+
+    async def _claim(self, idle: int) -> list[Claimed]:
+        now, free = self._now(), self._limits.free()
+        try:
+            jobs = await self._store.claim(
+                self._store.identity,
+                self._hand.types,
+                idle,
+                now,
+                now + self._settings.lease,
+                last_chance=self._running.last_chance is None,
+                queues=free,
+            )
+        except Unavailable as error:
+            log.warning("cannot claim jobs right now: %s", error)
+            await trio.sleep(AGAIN)
+            return []
+        self._limits.claimed(jobs, free)
+        self._hungry = len(jobs) == idle
+        return jobs
