@@ -125,6 +125,32 @@ def test_a_secret_file_that_is_not_text_is_refused_without_a_traceback(tmp_path:
         load(TRIO_JOBS_SMTP_PASSWORD_FILE=str(file))
 
 
+def test_each_queue_gets_its_own_number_of_jobs_and_a_star_all_others() -> None:
+    assert Settings().queue_limits == {}
+    settings = load({"queues": "media:4, *:16,a:b:1"})
+    assert settings.queue_limits == {"media": 4, "*": 16, "a:b": 1}
+
+
+@pytest.mark.parametrize(
+    "queues",
+    [
+        "media", "media:", ":4", "media:0", "media:-1", "media:4.5", "media:four", "media:٤",
+        "media :4", "me dia:4", "**:4", "ü:4", "x" * 65 + ":4", "media:1000000",
+        "media:" + "9" * 5_000, "media:4,media:5",
+    ],
+)  # fmt: skip
+def test_a_worker_that_would_serve_no_queue_or_far_too_much_does_not_start(queues: str) -> None:
+    with pytest.raises(ConfigError, match=r"queues: .*(is not NAME:NUMBER|is there twice)"):
+        load({"queues": queues})
+
+
+def test_a_rule_of_retention_that_means_nothing_is_refused_at_the_start() -> None:
+    rules = load({"keep": "done=1h, webhook.done=0,failed=forever"}).keep
+    assert rules == ("done=1h", "webhook.done=0", "failed=forever")
+    with pytest.raises(ConfigError, match="keep: 'done=soon'"):
+        load(TRIO_JOBS_KEEP="done=soon")
+
+
 def test_every_setting_has_a_sentence_for_help() -> None:
     for spec in dataclasses.fields(Settings):
         assert spec.metadata["help"].endswith("."), spec.name

@@ -1,5 +1,6 @@
 """One attempt, and everything a handler may do to whoever runs it."""
 
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
@@ -9,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_jobs.errors import Fail, Retry
+from trio_jobs.errors import Cancel, Fail, Retry, Snooze
 from trio_jobs.executor import MAX_MESSAGE, MAX_WAIT, Attempt, describe, execute
 from trio_jobs.job import Failed, Outcome, Reason, Stopped, Succeeded
 
@@ -190,6 +191,16 @@ async def test_no_exception_of_a_handler_gets_past_its_attempt(error: BaseExcept
     assert len(failure.error.type) <= 300
 
 
+@pytest.mark.parametrize("leaf", [ValueError("boom"), Fail("never")])
+async def test_groups_nested_deeper_than_python_can_count_do_not_end_the_worker(
+    leaf: Exception,
+) -> None:
+    error = leaf
+    for _ in range(20_000):
+        error = ExceptionGroup("group", [error])
+    assert (await failure_of(raising(error))).permanent == isinstance(leaf, Fail)
+
+
 async def test_the_error_tells_what_where_and_why() -> None:
     async def work() -> None:
         try:
@@ -244,6 +255,13 @@ async def test_a_retry_at_an_impossible_time_cannot_end_the_worker(
     after: Any, meant: float | None
 ) -> None:
     assert (await failure_of(raising(Retry("later", after=after)))).retry_after == meant
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), "soon", None, True])
+async def test_a_snooze_of_no_time_fails_the_attempt_and_says_why(seconds: Any) -> None:
+    failure = await failure_of(raising(Snooze(seconds)))
+    assert not failure.permanent
+    assert failure.error.message == f"come back in {seconds} s: this is no time to wait"
 
 
 async def test_a_scope_that_the_handler_left_open_is_the_handlers_error() -> None:
@@ -388,6 +406,32 @@ async def test_both_halves_of_a_group_count_when_the_timeout_fires(
     assert "in cleanup" in outcome.error.traceback
 
 
+@pytest.mark.parametrize("error", [Fail("never again"), Cancel("nobody needs it")])
+async def test_a_decision_for_good_counts_although_others_were_cancelled_beside_it(
+    error: Exception, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def deciding() -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            raise error from None
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(deciding)
+            nursery.start_soon(trio.sleep_forever)
+
+    outcome = await outcome_of(work, timeout=1)
+    if isinstance(error, Fail):
+        assert isinstance(outcome, Failed)
+        assert outcome.permanent
+    else:
+        assert isinstance(outcome, Stopped)
+        assert outcome.reason is Reason.CANCELLED
+    assert outcome.error is not None
+    assert outcome.error.message == str(error)
+
+
 async def test_a_sibling_that_was_cancelled_by_an_error_leaves_only_the_error() -> None:
     async def work() -> None:
         async with trio.open_nursery() as nursery:
@@ -523,6 +567,33 @@ async def test_no_exception_of_a_thread_gets_past_its_attempt(error: BaseExcepti
 
     attempt = an_attempt()
     assert isinstance(await execute(attempt, in_thread(attempt, handler), max_result=1), Failed)
+
+
+async def test_a_thread_may_ask_why_it_is_stopped_before_and_after() -> None:
+    """Trio's clock, which knows of deadlines that have passed, cannot be read there."""
+    attempt = an_attempt(in_thread=True)
+    seen: list[str | None] = []
+    asked, stopped = threading.Event(), threading.Event()
+
+    def handler(attempt: Attempt) -> None:
+        seen.append(attempt.cancel_reason)
+        asked.set()
+        stopped.wait(10)
+        seen.append(attempt.cancel_reason)
+        of_its_own = threading.Thread(target=lambda: seen.append(attempt.cancel_reason))
+        of_its_own.start()
+        of_its_own.join()
+
+    async def stop() -> None:
+        await trio.to_thread.run_sync(asked.wait)
+        attempt.stop(Reason.SHUTDOWN)
+        await trio.lowlevel.checkpoint()
+        stopped.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        await execute(attempt, in_thread(attempt, handler), max_result=1)
+    assert seen == [None, "shutdown", "shutdown"]
 
 
 async def test_a_checkpoint_outside_a_thread_does_nothing() -> None:

@@ -128,6 +128,16 @@ async def test_json_is_sent_as_it_was_written(serve: Any, settings: Any) -> None
     assert server.requests[0][1] == b'{"n": 1.50, "big": 12345678901234567890123}'
 
 
+async def test_a_receiver_can_know_when_nobody_waits_for_its_answer_any_more(
+    serve: Any, settings: Any
+) -> None:
+    server = await serve(reply(200))
+    handler = webhook.handler(settings)
+    ctx = FakeCtx(deadline=1_764_000_000.25)
+    await handler.run(decode(handler, {"url": server.url()}), ctx)
+    assert server.headers["trio-jobs-deadline"] == "2025-11-24T16:00:00.250000Z"
+
+
 async def test_a_body_can_have_a_type_of_its_own(serve: Any, settings: Any) -> None:
     server = await serve(reply(200))
     await run(
@@ -350,6 +360,7 @@ def test_no_url_is_an_accident(text: str) -> None:
         ("Accept-Encoding", "gzip"),
         ("Proxy-Authorization", "x"),
         ("Webhook-Signature", "v1,x"),
+        ("Trio-Jobs-Deadline", "2026-01-01T00:00:00Z"),
     ],
 )
 def test_headers_cannot_reshape_the_request(settings: Any, name: str, value: str) -> None:

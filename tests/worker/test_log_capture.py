@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,11 @@ class Unprintable:
 
 
 @pytest.fixture
-def alone() -> Iterator[logging.Logger]:
-    """A logger that only the capture hears: pytest's own handler raises what cannot be printed."""
-    logger = logging.getLogger("a.lonely.library")
-    logger.propagate = False
+def alone() -> logging.Logger:
+    """A logger that only the capture hears: pytest's own handlers raise what cannot be printed."""
+    logger = logging.Logger("a.lonely.library")  # it has no parent
     logger.addHandler(log_capture._capture)
-    yield logger
-    logger.removeHandler(log_capture._capture)
-    logger.propagate = True
+    return logger
 
 
 def messages_of(log_some: Any) -> list[str]:

@@ -14,7 +14,7 @@ from trio_jobs.errors import Unavailable
 from trio_jobs.job import State
 from trio_jobs.registry import Ctx, Handler
 
-from ..conftest import EPOCH, StartSystem, in_place
+from ..conftest import StartSystem, in_place
 
 T = TypeVar("T")
 log = logging.getLogger("a.library")
@@ -114,33 +114,3 @@ async def test_newer_progress_is_not_replaced_by_what_could_not_be_written_befor
     assert job.state is State.RUNNING
     assert job.progress is not None
     assert job.progress.done == 2
-
-
-async def test_the_deadline_that_a_handler_knows_is_that_of_its_job_to_the_letter(
-    start_system: StartSystem, autojump_clock: MockClock
-) -> None:
-    """However long its claim took."""
-    seen: list[float] = []
-
-    async def run(_input: object, ctx: Ctx) -> None:
-        seen.append(ctx.deadline)
-
-    system = await start_system([Handler("look", run)], run_sync=Store(seconds=0.2))
-    await system.until(await system.enqueue("look", deadline=EPOCH + 10.125))
-    assert seen == [EPOCH + 10.125]
-
-
-async def test_a_backoff_that_nobody_understands_any_more_is_left_to_the_handler(
-    start_system: StartSystem, autojump_clock: MockClock
-) -> None:
-    """Jobs outlive the version that took them."""
-
-    async def run(_input: object, _ctx: Ctx) -> None:
-        raise ValueError("boom")
-
-    system = await start_system([Handler("fail", run)])
-    id_ = await system.enqueue("fail", delay=5, backoff=[1], max_attempts=2)
-    with_sql = system.store.file.writer if hasattr(system.store.file, "writer") else None
-    del with_sql
-    [placed] = [await system.service.get(id_)]
-    assert placed.backoff == [1]
