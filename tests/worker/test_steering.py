@@ -195,7 +195,8 @@ async def test_a_timeout_that_is_sooner_than_the_deadline_is_a_timeout(
     job = await system.until(id_, State.CANCELLED)
     assert job.reason == "deadline"
     ends = [round(deadline - EPOCH) for deadline in deadlines]
-    assert (ends[0], ends[-1]) == (3, 10)
+    assert ends[0] == 3
+    assert max(ends) <= 10
 
 
 # ── watch it ──────────────────────────────────────────────────────────────────────────────────

@@ -56,7 +56,8 @@ def _cut_off() -> outcome.Error:
 
 
 class Batcher(Generic[Request]):
-    """`process(requests)` returns an answer for each, in their order.
+    """`process(requests)` returns an answer for each, in their order; one that is an exception is
+    raised to its caller alone.
 
     When it raises because one of them is bad, each is processed by itself: nobody sinks with a
     neighbour. Unavailable is everybody's answer, and StoreBroken ends `run`.
@@ -141,7 +142,10 @@ class Batcher(Generic[Request]):
                 await self._answered([call])
         else:
             for call, answer in zip(batch, answers, strict=True):
-                call.outcome = outcome.Value(answer)
+                if isinstance(answer, Exception):
+                    call.outcome = outcome.Error(answer)
+                else:
+                    call.outcome = outcome.Value(answer)
 
     async def _company(self) -> None:
         """Returns when there is a batch worth leaving with.

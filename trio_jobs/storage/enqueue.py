@@ -32,7 +32,7 @@ class Enqueue(Write):
         return sum(weight(row.payload_text, row.payload_hex) for row in self.jobs)
 
     @classmethod
-    def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[Enqueued]:
+    def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[Enqueued | Conflict]:
         kept = _kept(db, writes)
         # Of several with one key in a batch, the first decides for all.
         first: dict[str, Enqueue] = {}
@@ -40,27 +40,37 @@ class Enqueue(Write):
             if write.key is not None and write.key.key not in kept:
                 first.setdefault(write.key.key, write)
         new = [w for w in writes if w.key is None or first.get(w.key.key) is w]
-        others = _store(db, list(chain.from_iterable(write.jobs for write in new)))
+        others, refused = _store(db, list(chain.from_iterable(write.jobs for write in new)))
+        verdicts = {id(write): _verdict(write, others, refused) for write in new}
         made = [
-            (key, write.key.fingerprint, [others.get(row.id, row.id) for row in write.jobs],
-             write.key.expires_at)
-            for key, write in first.items() if write.key is not None
-        ]  # fmt: skip
+            (key, write.key.fingerprint, verdict.ids, write.key.expires_at)
+            for key, write in first.items()
+            if write.key is not None and isinstance(verdict := verdicts[id(write)], Enqueued)
+        ]
         if made:
             run(db, "keep_keys", as_json(made))
             kept.update((key, (fingerprint, ids)) for key, fingerprint, ids, _ in made)
-        answers = []
+        answers: list[Enqueued | Conflict] = []
         for write in writes:
-            if write.key is None:
-                answers.append(Enqueued([others.get(row.id, row.id) for row in write.jobs]))
-                continue
-            fingerprint, ids = kept[write.key.key]
-            if fingerprint != write.key.fingerprint:
-                raise KeyReused(
-                    f"The Idempotency-Key {write.key.key!r} came with another request before."
-                )
-            answers.append(Enqueued(ids, replayed=first.get(write.key.key) is not write))
+            if id(write) in verdicts:
+                answers.append(verdicts[id(write)])
+            elif write.key is not None and write.key.key in kept:
+                answers.append(_replay(write.key, *kept[write.key.key]))
+            elif write.key is not None:  # the first with its key was refused, and so is this
+                answers.append(verdicts[id(first[write.key.key])])
         return answers
+
+
+def _verdict(
+    write: Enqueue, others: dict[str, str], refused: dict[str, Conflict]
+) -> Enqueued | Conflict:
+    """What a new request gets. Of an array, one refused job takes the whole transaction with it."""
+    for row in write.jobs:
+        if row.id in refused:
+            if len(write.jobs) > 1:
+                raise refused[row.id]
+            return refused[row.id]
+    return Enqueued([others.get(row.id, row.id) for row in write.jobs])
 
 
 def _kept(db: apsw.Connection, writes: Sequence[Enqueue]) -> dict[str, tuple[str, list[str]]]:
@@ -76,34 +86,45 @@ def _kept(db: apsw.Connection, writes: Sequence[Enqueue]) -> dict[str, tuple[str
 _Kept = tuple[str, str, list[str]]
 
 
-def _store(db: apsw.Connection, rows: Sequence[NewJob]) -> dict[str, str]:
-    """Stores what may be; for each job that may not the id of the one that stands for it."""
+def _replay(key: Key, fingerprint: str, ids: list[str]) -> Enqueued | Conflict:
+    if fingerprint != key.fingerprint:
+        return KeyReused(f"The Idempotency-Key {key.key!r} came with another request before.")
+    return Enqueued(ids, replayed=True)
+
+
+Decided = tuple[dict[str, str], dict[str, Conflict]]
+
+
+def _store(db: apsw.Connection, rows: Sequence[NewJob]) -> Decided:
+    """Stores what may be. Of the others, by id: which job stands for it, or why it is refused."""
     plain = [row for row in rows if row.unique_key is None]
     if plain:
         run(db, "do_enqueue", as_json(plain))
     if len(plain) == len(rows):
-        return {}
+        return {}, {}
     return _unique(db, [row for row in rows if row.unique_key is not None])
 
 
-def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> dict[str, str]:
-    """Stores those whose key is free; for each of the others the id of the job that holds it."""
+def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> Decided:
+    """`_store` for jobs with a unique key: those whose key is free are new."""
     holders = msgspec.json.decode(call(db, "do_enqueue_unique", as_json(rows)), type=list[Holder])
     others: dict[str, str] = {}
+    refused: dict[str, Conflict] = {}
     replacing: dict[str, NewJob] = {}
     for row, (holder, state) in zip(rows, holders, strict=True):
         if holder == row.id:
             continue
         if row.on_conflict == "reject":
-            raise Conflict(f"The job {holder} holds the unique_key {row.unique_key!r}.")
-        if row.on_conflict == "replace":
-            if state not in WAITING:
-                raise Conflict(
-                    f"The job {holder} holds the unique_key {row.unique_key!r} and does not wait "
-                    f"any more ({state}): it cannot be replaced."
-                )
-            replacing[holder] = row  # of several, the last counts
-        others[row.id] = holder
+            refused[row.id] = Conflict(f"The job {holder} holds the unique_key {row.unique_key!r}.")
+        elif row.on_conflict == "replace" and state not in WAITING:
+            refused[row.id] = Conflict(
+                f"The job {holder} holds the unique_key {row.unique_key!r} and does not wait "
+                f"any more ({state}): it cannot be replaced."
+            )
+        else:
+            others[row.id] = holder
+            if row.on_conflict == "replace":
+                replacing[holder] = row  # of several, the last counts
     if replacing:
         now = max(row.created_at for row in replacing.values())
         amended = [
@@ -116,4 +137,4 @@ def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> dict[str, str]:
         ]
         call(db, "do_amend", as_json(amended), now)
         run(db, "do_replace", as_json(bodies))
-    return others
+    return others, refused
