@@ -34,6 +34,7 @@ from trio_jobs.worker import Worker
 DONE = Verdict.done(Succeeded(b'{"n":1}'))
 IDS = JobIds()
 SLICE = 500
+PRUNED = 250
 
 
 def new_job(queue: str = "default", type_: str = "noop") -> NewJob:
@@ -131,7 +132,7 @@ async def beside(
 async def prune_all(store: SqliteStore) -> None:
     now = time.time()
     cutoffs = [(None, State.DONE, now), (None, State.CANCELLED, now)]
-    while await store.prune(cutoffs, now, SLICE) == SLICE:  # noqa: ASYNC110
+    while await store.prune(cutoffs, now, PRUNED) == PRUNED:  # noqa: ASYNC110
         await trio.sleep(0.01)
 
 

@@ -169,10 +169,9 @@ from jobs as j join payloads as p using (seq) left join results as r using (seq)
 select json_group_array(json(d.document))
 from json_each(?1) as e cross join job_documents as d on d.id = e.value
 
--- name: matches
--- Part of what follows. 1: a records.Filter.
-(?1 ->> 'states' is null or k.state in (select value from json_each(?1, '$.states')))
-  and (?1 ->> 'types' is null or k.type in (select value from json_each(?1, '$.types')))
+-- name: matches_otherwise
+-- Part of what follows. 1: a records.Filter, its states left aside.
+(?1 ->> 'types' is null or k.type in (select value from json_each(?1, '$.types')))
   and (?1 ->> 'queues' is null or +k.queue in (select value from json_each(?1, '$.queues')))
   and (?1 ->> 'keys' is null or +k.unique_key in (select value from json_each(?1, '$.keys')))
   and (?1 ->> 'created_after' is null or k.created_at > ?1 ->> 'created_after')
@@ -194,6 +193,10 @@ from json_each(?1) as e cross join job_documents as d on d.id = e.value
             then p.body -> i.key = i.value or p.body ->> i.key = i.value end
     )
   ))
+
+-- name: matches
+(?1 ->> 'states' is null or k.state in (select value from json_each(?1, '$.states')))
+  and {matches_otherwise}
 
 -- name: list_jobs
 -- 1: a filter; 2: seq below which; 3: how many
@@ -219,7 +222,7 @@ where seq in (
 
 -- name: list_jobs_by_state
 -- The same for given states: of each final one the newest, of the others all; then the newest of
--- all. 100,000 that wait are sorted in 20 ms.
+-- all. 100,000 that wait are sorted in 14 ms.
 select json_group_array(json_array(seq, json(document)) order by seq desc)
 from job_heads
 where seq in (
@@ -228,22 +231,30 @@ where seq in (
     from json_each(?1, '$.states') as s cross join jobs as j
     where j.seq in (
       select k.seq from jobs as k indexed by jobs_final
-      where k.finished_at is not null and k.state = s.value and k.seq < ?2 and {matches}
+      where k.finished_at is not null and k.state = s.value and k.seq < ?2 and {matches_otherwise}
       order by k.seq desc
       limit ?3
     )
     union all
-    select k.seq from jobs as k indexed by jobs_running
-    where 'running' in (select value from json_each(?1, '$.states')) and k.state = 'running' and k.seq < ?2 and {matches}
+    select k.seq
+    from json_each(?1, '$.states') as s cross join jobs as k indexed by jobs_running
+    where s.value = 'running' and k.state = 'running' and k.seq < ?2
+      and {matches_otherwise}
     union all
-    select k.seq from jobs as k indexed by jobs_claim
-    where 'queued' in (select value from json_each(?1, '$.states')) and k.state = 'queued' and k.crashes < 2 and k.seq < ?2 and {matches}
+    select k.seq
+    from json_each(?1, '$.states') as s cross join jobs as k indexed by jobs_claim
+    where s.value = 'queued' and k.state = 'queued' and k.crashes < 2 and k.seq < ?2
+      and {matches_otherwise}
     union all
-    select k.seq from jobs as k indexed by jobs_last_chance
-    where 'queued' in (select value from json_each(?1, '$.states')) and k.state = 'queued' and k.crashes >= 2 and k.seq < ?2 and {matches}
+    select k.seq
+    from json_each(?1, '$.states') as s cross join jobs as k indexed by jobs_last_chance
+    where s.value = 'queued' and k.state = 'queued' and k.crashes >= 2 and k.seq < ?2
+      and {matches_otherwise}
     union all
-    select k.seq from jobs as k indexed by jobs_due
-    where 'scheduled' in (select value from json_each(?1, '$.states')) and k.state = 'scheduled' and k.seq < ?2 and {matches}
+    select k.seq
+    from json_each(?1, '$.states') as s cross join jobs as k indexed by jobs_due
+    where s.value = 'scheduled' and k.state = 'scheduled' and k.seq < ?2
+      and {matches_otherwise}
   )
   order by seq desc
   limit ?3
