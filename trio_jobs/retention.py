@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from math import inf
 
+from .durations import parse_duration
 from .job import State
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _FINAL = [state for state in State if state.final]
 DEFAULT = ("done=24h", "cancelled=24h", "failed=7d")
 
@@ -48,11 +48,7 @@ class Retention:
 def _seconds(text: str, rule: str) -> float:
     if text == "forever":
         return inf
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
     try:
-        seconds = float(number) * _UNITS[unit]
+        return parse_duration(text)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < inf:
-        raise ValueError(f"{rule!r}: the time is like 90, 5m, 24h, 7d, 0 or forever")
-    return seconds
+        raise ValueError(f"{rule!r}: the time is like 90, 5m, 24h, 7d, 0 or forever") from None

@@ -12,8 +12,7 @@ from ..http import filters, views
 from ..http.query import job_id
 from ..registry import Registry
 from ..runtime import reasons
-from ..service import BulkAction, BulkProgress, Service
-from ..service.bulk import Report
+from ..service import BulkAction, BulkProgress, BulkReport, Service
 from ..storage import open_visitor
 from .exits import Exit, fail
 from .place import Told
@@ -135,7 +134,7 @@ class OnFile:
                 store.close()
 
 
-def _reporting(told: Told) -> Report:
+def _reporting(told: Told) -> BulkReport:
     async def report(progress: BulkProgress) -> None:
         told(progress._asdict())
         await trio.lowlevel.checkpoint()

@@ -12,7 +12,7 @@ import msgspec
 from ..config import Settings
 from ..errors import InvalidInput
 from ..ids import is_job_id
-from ..service import BulkAction, BulkProgress, Service
+from ..service import BulkAction, BulkProgress, BulkReport, Service, silent
 from ..storage.records import Filter
 from . import filters
 from .answer import Answer, refusal
@@ -20,8 +20,7 @@ from .bodies import json_body
 from .ndjson import MEDIA_TYPE
 from .streams import Streamed, Write
 
-Report = Callable[[BulkProgress], Awaitable[None]]
-Work = Callable[[Report], Awaitable[BulkProgress]]
+Work = Callable[[BulkReport], Awaitable[BulkProgress]]
 
 
 class BulkRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -64,7 +63,7 @@ async def act(
     chosen = None if request.filter is None else _filter(request.filter)
     dry_run = request.dry_run
 
-    async def work(report: Report) -> BulkProgress:
+    async def work(report: BulkReport) -> BulkProgress:
         return await service.bulk(action, ids, chosen, dry_run=dry_run, report=report)
 
     return await carry_out(work, accept, request_id, dry_run=dry_run)
@@ -75,7 +74,7 @@ async def carry_out(
 ) -> Answer | Streamed:
     """The answer to `work`: whole, or as it goes."""
     if MEDIA_TYPE not in accept:
-        return Answer(200, _line(await work(_tell_nobody), dry_run))
+        return Answer(200, _line(await work(silent), dry_run))
 
     async def produce(write: Write) -> None:
         async def report(progress: BulkProgress) -> None:
@@ -87,10 +86,6 @@ async def carry_out(
             await write(b'{"problem":' + refusal(error, request_id).body + b"}\n")
 
     return Streamed(MEDIA_TYPE, produce)
-
-
-async def _tell_nobody(_progress: BulkProgress) -> None:
-    """For who wants to know the end only."""
 
 
 def _line(progress: BulkProgress, dry_run: bool) -> bytes:

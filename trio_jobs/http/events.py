@@ -60,7 +60,7 @@ async def of_all(service: Service, *, query_string: bytes, last_event_id: str) -
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
-                    shown = _of_change(change)
+                    shown = _view(change, change.at)
                     if change.first_line is not None:
                         shown.first_line = change.first_line
                     await write(event(change.seq, _name(change), shown))
@@ -108,7 +108,7 @@ class JobStream:
             return True
         self._shown = job.version
         name = _name_of(job.state, job.reason)
-        await write(event(seq, name, _of_job(job)))
+        await write(event(seq, name, _view(job, job.updated_at)))
         return job.state.final
 
     async def _ping(self, write: Write, seq: int) -> bool:
@@ -126,7 +126,7 @@ class JobStream:
             return True
         starts = [change.first_line for change in page.changes if change.first_line is not None]
         for change in page.changes:
-            shown = _of_change(change)
+            shown = _view(change, change.at)
             if change.first_line is not None:
                 starts.pop(0)
                 shown.lines = await self._lines(change.first_line, starts[0] if starts else None)
@@ -188,31 +188,16 @@ def _name_of(event: str, reason: str | None) -> str:
     return f"job.{_NAMES.get(event, event)}"
 
 
-def _of_change(change: Change) -> EventView:
+def _view(of: Change | Job, at: float) -> EventView:
     return EventView(
-        id=change.id,
-        type=change.type,
-        queue=change.queue,
-        status=change.state.status,
-        state=change.state,
-        reason=change.reason,
-        attempt=change.attempt,
-        version=change.version,
-        at=to_rfc3339(change.at),
-        progress=change.progress,
-    )
-
-
-def _of_job(job: Job) -> EventView:
-    return EventView(
-        id=job.id,
-        type=job.type,
-        queue=job.queue,
-        status=job.state.status,
-        state=job.state,
-        reason=job.reason,
-        attempt=job.attempt,
-        version=job.version,
-        at=to_rfc3339(job.updated_at),
-        progress=job.progress,
+        id=of.id,
+        type=of.type,
+        queue=of.queue,
+        status=of.state.status,
+        state=of.state,
+        reason=of.reason,
+        attempt=of.attempt,
+        version=of.version,
+        at=to_rfc3339(at),
+        progress=of.progress,
     )

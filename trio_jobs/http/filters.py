@@ -3,7 +3,6 @@
 The names are the same in both. A comma in the text of a query means "or"; JSON may have a list.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +10,12 @@ import msgspec
 
 from ..errors import InvalidInput
 from ..job import State, states_with_status
+from ..service import is_path
 from ..storage.records import Filter
 from .orders import moment
 from .problems import Malformed
 
 _INPUT = "input."
-_PATH = re.compile(r'[^"\\.\x00-\x1f]+(?:\.[^"\\.\x00-\x1f]+)*\Z')
 # Which field of a Filter a name fills; these take several words.
 _WORDS = {"type": "types", "queue": "queues", "tag": "tags", "key": "keys"}
 _TIMES = frozenset({"created_after", "created_before"})
@@ -100,7 +99,7 @@ def _states(name: str, word: str) -> list[State]:
 
 def _path(name: str) -> str:
     path = name.removeprefix(_INPUT)
-    if not _PATH.match(path):
+    if not is_path(path):
         raise InvalidInput(f"{name!r} is not a path like input.user.id")
     return path
 

@@ -1,7 +1,8 @@
 """What a caller may ask of the queue. Nothing here knows of HTTP, and nothing runs a job."""
 
-from .bulk import BulkAction, BulkProgress
+from .bulk import BulkAction, BulkProgress, BulkReport, silent
 from .desk import Placed
+from .filters import is_path
 from .order import Order
 from .service import Service
 from .watch import Subscription, Watch
@@ -11,6 +12,7 @@ __all__ = [
     "OTHERS",
     "BulkAction",
     "BulkProgress",
+    "BulkReport",
     "Hands",
     "Obstacle",
     "Order",
@@ -19,4 +21,6 @@ __all__ = [
     "Subscription",
     "Watch",
     "Why",
+    "is_path",
+    "silent",
 ]

@@ -34,7 +34,7 @@ class BulkProgress(NamedTuple):
     finished: bool = False
 
 
-Report = Callable[[BulkProgress], Awaitable[None]]
+BulkReport = Callable[[BulkProgress], Awaitable[None]]
 
 
 async def silent(_progress: BulkProgress) -> None:
@@ -83,7 +83,7 @@ class Bulk:
         *,
         now: clock.Now,
         stopping: trio.Event,
-        report: Report = silent,
+        report: BulkReport = silent,
     ) -> None:
         if action not in get_args(BulkAction):
             raise InvalidInput(f"the action is one of {', '.join(get_args(BulkAction))}")

@@ -23,7 +23,7 @@ from ..storage.records import (
     Page,
     QueueInfo,
 )
-from .bulk import Bulk, BulkAction, BulkProgress, Report, silent
+from .bulk import Bulk, BulkAction, BulkProgress, BulkReport, silent
 from .desk import Desk, Placed
 from .filters import check_filter
 from .order import MAX_SECONDS, Checks, Order, check_name, in_range
@@ -202,7 +202,7 @@ class Service:
         filter: Filter | None = None,
         *,
         dry_run: bool = False,
-        report: Report = silent,
+        report: BulkReport = silent,
     ) -> BulkProgress:
         """Cancels, retries or deletes the jobs `ids`, or all that match `filter`.
 
@@ -237,7 +237,7 @@ class Service:
         await self._store.resume(name)
         return await self.queue(name)
 
-    async def purge(self, name: str, report: Report = silent) -> BulkProgress:
+    async def purge(self, name: str, report: BulkReport = silent) -> BulkProgress:
         """Cancels all that waits in this queue; what runs goes on."""
         check_name("a queue", name, "/queue")
         meant = Filter(states=[State.SCHEDULED, State.QUEUED, State.WAITING], queues=[name])

@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ..service import OTHERS
 from ..storage.records import Claimed
 from .running import Running
-
-OTHERS = "*"
 
 
 class QueueLimits:

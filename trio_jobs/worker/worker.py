@@ -16,7 +16,7 @@ from ..config import Settings
 from ..executor import Attempt
 from ..job import Error, Outcome, Reason, Stopped
 from ..registry import Registry
-from ..service import Hands
+from ..service import OTHERS, Hands
 from ..storage.base import Store
 from ..storage.records import Claimed, Lease, Settlement
 from .cancels import Cancels
@@ -24,7 +24,7 @@ from .feeder import Feeder, Work
 from .hand import Hand
 from .heartbeat import Heartbeat
 from .log_capture import installed
-from .queue_limits import OTHERS, QueueLimits
+from .queue_limits import QueueLimits
 from .reporter import Reporter
 from .running import Running
 from .settler import Settler
