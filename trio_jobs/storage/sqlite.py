@@ -46,20 +46,17 @@ from .records import (
 from .threads import RunSync, in_thread
 from .write import Write, as_json
 from .writes import (
-    Amend,
-    Cancel,
     Claim,
     Expire,
     Extend,
     Pause,
     Promote,
     Prune,
-    Remove,
     Rescue,
-    Retry,
     Settle,
     Tell,
     Touch,
+    Wish,
 )
 
 SCANNED = 10_000
@@ -134,21 +131,24 @@ class SqliteStore:
         return cast(Enqueued, await self._writes(Enqueue(jobs, key)))
 
     async def cancel(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
-        moved = cast("dict[str, Moved]", await self._writes(Cancel(ids, now)))
+        moved = await self._wish("do_cancel", as_json(ids), now)
         if any(move.state is State.RUNNING for move in moved.values()):
             self.cancels_bell.ring()
         return moved
 
     async def retry(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
         self.doorbell.ring()
-        return cast("dict[str, Moved]", await self._writes(Retry(ids, now)))
+        return await self._wish("do_retry", as_json(ids), now)
 
     async def amend(self, amendments: Sequence[Amendment], now: float) -> dict[str, Moved]:
         self.doorbell.ring()
-        return cast("dict[str, Moved]", await self._writes(Amend(amendments, now)))
+        return await self._wish("do_amend", as_json(amendments), now)
 
     async def remove(self, ids: Sequence[str]) -> dict[str, Moved]:
-        return cast("dict[str, Moved]", await self._writes(Remove(ids)))
+        return await self._wish("do_remove", as_json(ids))
+
+    async def _wish(self, procedure: str, *args: Any) -> dict[str, Moved]:
+        return cast("dict[str, Moved]", await self._writes(Wish(procedure, args)))
 
     async def pause(self, queue: str, now: float) -> None:
         await self._writes(Pause(queue, now))

@@ -7,7 +7,7 @@ A kind that can merges all its writes of a batch into one call of a procedure
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any
 
 import apsw
 import msgspec
@@ -15,7 +15,6 @@ import msgspec
 from ..job import CRASHES_ALLOWED, State
 from .batcher import Patience
 from .records import (
-    Amendment,
     Claimed,
     Expired,
     Lease,
@@ -111,64 +110,18 @@ class Prune(Write):
         return removed
 
 
+@dataclass(frozen=True, slots=True)
 class Wish(Write):
     """What a person asks of jobs: `procedure` answers with [id, before, after, done] for each."""
 
-    __slots__ = ()
+    procedure: str
+    args: tuple[Any, ...]
     order = 6
-    procedure: ClassVar[str]
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        raise NotImplementedError
 
     def run(self, db: apsw.Connection) -> dict[str, Moved]:
         said = call(db, self.procedure, *self.args)
         rows = msgspec.json.decode(said, type=list[tuple[str, State, State | None, bool]])
         return {id_: Moved(was, state, done) for id_, was, state, done in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel(Wish):
-    ids: Sequence[str]
-    now: float
-    procedure = "do_cancel"
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        return as_json(self.ids), self.now
-
-
-@dataclass(frozen=True, slots=True)
-class Retry(Wish):
-    ids: Sequence[str]
-    now: float
-    procedure = "do_retry"
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        return as_json(self.ids), self.now
-
-
-@dataclass(frozen=True, slots=True)
-class Amend(Wish):
-    amendments: Sequence[Amendment]
-    now: float
-    procedure = "do_amend"
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        return as_json(self.amendments), self.now
-
-
-@dataclass(frozen=True, slots=True)
-class Remove(Wish):
-    ids: Sequence[str]
-    procedure = "do_remove"
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        return (as_json(self.ids),)
 
 
 @dataclass(frozen=True, slots=True)
