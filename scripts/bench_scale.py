@@ -27,8 +27,9 @@ from trio_jobs.config import Settings
 from trio_jobs.ids import JobIds
 from trio_jobs.job import State, Succeeded, Verdict
 from trio_jobs.registry import Registry
-from trio_jobs.storage.records import Filter, NewJob, Settlement
+from trio_jobs.storage.records import NewJob, Settlement
 from trio_jobs.storage.sqlite import SqliteStore
+from trio_jobs.storage.wishes import Filter
 from trio_jobs.worker import Worker
 
 DONE = Verdict.done(Succeeded(b'{"n":1}'))

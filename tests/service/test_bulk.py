@@ -6,7 +6,7 @@ from trio.testing import MockClock
 from trio_jobs.errors import InvalidInput
 from trio_jobs.job import State
 from trio_jobs.service import BulkProgress, Order
-from trio_jobs.storage.records import Filter
+from trio_jobs.storage.wishes import Filter
 
 from .conftest import Queue, StartQueue
 

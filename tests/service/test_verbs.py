@@ -14,7 +14,7 @@ from trio_jobs.errors import (
 from trio_jobs.job import State
 from trio_jobs.service import Order
 from trio_jobs.service.service import MAX_PAGE
-from trio_jobs.storage.records import Amendment, Filter
+from trio_jobs.storage.wishes import Amendment, Filter
 
 from ..conftest import EPOCH, now
 from .conftest import BROKEN, FAILED, StartQueue

@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_jobs.job import State
 from trio_jobs.service import Order, Subscription, Watch
 from trio_jobs.service import watch as module
-from trio_jobs.storage.records import Changes
+from trio_jobs.storage.watching import Changes
 
 from ..conftest import now
 from .conftest import Queue, StartQueue

@@ -5,16 +5,8 @@ from typing import Any
 
 from trio_jobs.ids import JobIds
 from trio_jobs.job import Error, Event, Reason, State, Succeeded, Verdict
-from trio_jobs.storage.records import (
-    UNTIL_FINISHED,
-    Body,
-    Claimed,
-    Filter,
-    Job,
-    Lease,
-    NewJob,
-    Settlement,
-)
+from trio_jobs.storage.records import UNTIL_FINISHED, Body, Claimed, Job, Lease, NewJob, Settlement
+from trio_jobs.storage.wishes import Filter
 
 from ..conftest import EPOCH
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from trio_jobs.job import TRANSITIONS, Event, State
-from trio_jobs.storage.records import Amendment, Moved
+from trio_jobs.storage.wishes import Amendment, Moved
 
 from ..conftest import EPOCH
 from .jobs import WAYS, bring_to, claim, claim_one, due_in, job_of, new_job, settlement, state_of

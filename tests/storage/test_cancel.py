@@ -7,7 +7,8 @@ import trio
 
 from trio_jobs.job import CRASHES_ALLOWED, TRANSITIONS, Event, Reason, State, Verdict
 from trio_jobs.job import Error as Wrong
-from trio_jobs.storage.records import Error, Lease, LogLine, Moved, Progress, Report, Settlement
+from trio_jobs.storage.records import Error, Lease, LogLine, Progress, Report, Settlement
+from trio_jobs.storage.wishes import Moved
 
 from ..conftest import EPOCH
 from .conftest import Backend

@@ -9,7 +9,8 @@ import trio
 
 from trio_jobs.job import CRASHES_ALLOWED, TRANSITIONS, Event, Reason, State, Verdict
 from trio_jobs.job import Error as Wrong
-from trio_jobs.storage.records import Claimed, Enqueued, Error, Filter, Job, Lease, Settlement
+from trio_jobs.storage.records import Claimed, Enqueued, Error, Job, Lease, Settlement
+from trio_jobs.storage.wishes import Filter
 
 from ..conftest import EPOCH
 from .conftest import Backend

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trio_jobs.job import State
-from trio_jobs.storage.records import Amendment
+from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
 from .conftest import Backend

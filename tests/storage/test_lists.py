@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from trio_jobs.job import Error as Wrong
 from trio_jobs.job import Event, State, Verdict
 from trio_jobs.storage import sqlite
-from trio_jobs.storage.records import Filter, Job, NewJob, Page, Scan, Settlement
+from trio_jobs.storage.records import Job, NewJob, Page, Settlement
+from trio_jobs.storage.wishes import Filter, Scan
 
 from ..conftest import EPOCH
 from .conftest import Backend, SqliteBackend

@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from trio_jobs.job import Event, State
-from trio_jobs.storage.records import Enqueued, Filter, Key, LogLine, Moved, Progress, Report
+from trio_jobs.storage.records import Enqueued, Key, LogLine, Progress, Report
+from trio_jobs.storage.wishes import Filter, Moved
 
 from ..conftest import EPOCH
 from .conftest import Backend, SqliteBackend

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from trio_jobs.job import Event, State
-from trio_jobs.storage.records import Amendment, QueueInfo
+from trio_jobs.storage.watching import QueueInfo
+from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
 from .conftest import Backend

@@ -28,8 +28,9 @@ from trio_jobs.job import State
 from trio_jobs.storage import open_store, sqlite_path
 from trio_jobs.storage.connection import migrate, open_reader, open_writer, schema_version
 from trio_jobs.storage.migrations import migrations
-from trio_jobs.storage.records import Filter, Job
+from trio_jobs.storage.records import Job
 from trio_jobs.storage.sqlite import SqliteStore, in_thread
+from trio_jobs.storage.wishes import Filter
 
 from ..conftest import EPOCH, in_place
 from .conftest import SqliteBackend

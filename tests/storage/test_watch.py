@@ -8,18 +8,9 @@ import trio
 from trio_jobs.job import CRASHES_ALLOWED, Event, Reason, State, Verdict
 from trio_jobs.job import Error as Wrong
 from trio_jobs.storage import writes
-from trio_jobs.storage.records import (
-    Amendment,
-    AttemptRecord,
-    Change,
-    Changes,
-    Claimed,
-    Error,
-    LogLine,
-    Progress,
-    Report,
-    Settlement,
-)
+from trio_jobs.storage.records import Claimed, Error, LogLine, Progress, Report, Settlement
+from trio_jobs.storage.watching import AttemptRecord, Change, Changes
+from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
 from .conftest import Backend

@@ -13,7 +13,7 @@ from ..config import Settings
 from ..errors import InvalidInput
 from ..ids import is_job_id
 from ..service import BulkAction, BulkProgress, BulkReport, Service, silent
-from ..storage.records import Filter
+from ..storage.wishes import Filter
 from . import filters
 from .answer import Answer, refusal
 from .bodies import json_body

@@ -12,7 +12,8 @@ from ..clock import to_rfc3339
 from ..errors import NotFound
 from ..job import Reason, State
 from ..service import Service
-from ..storage.records import Change, Changes, Job, Progress
+from ..storage.records import Job, Progress
+from ..storage.watching import Change, Changes
 from . import views
 from .answer import Answer
 from .query import job_id, parse_query, whole_number

@@ -11,7 +11,7 @@ import msgspec
 from ..errors import InvalidInput
 from ..job import State, states_with_status
 from ..service import is_path
-from ..storage.records import Filter
+from ..storage.wishes import Filter
 from .orders import moment
 from .problems import Malformed
 

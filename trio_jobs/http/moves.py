@@ -6,7 +6,8 @@ from msgspec import UNSET, UnsetType
 from ..config import Settings
 from ..job import State
 from ..service import Service
-from ..storage.records import Amendment, Job
+from ..storage.records import Job
+from ..storage.wishes import Amendment
 from . import views
 from .answer import Answer
 from .bodies import json_body

@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from ..service import Service
-from ..storage.records import QueueInfo
+from ..storage.watching import QueueInfo
 from . import views
 from .answer import Answer
 from .bulk import carry_out

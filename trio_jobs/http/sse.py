@@ -4,7 +4,7 @@ import msgspec
 import trio
 
 from ..service import Subscription
-from ..storage.records import Changes
+from ..storage.watching import Changes
 
 MEDIA_TYPE = "text/event-stream"
 SILENCE = 15.0

@@ -10,16 +10,8 @@ from msgspec import UNSET, Raw, UnsetType
 from ..clock import to_rfc3339
 from ..job import State
 from ..service import Placed, Why
-from ..storage.records import (
-    AttemptRecord,
-    Error,
-    Job,
-    LogLine,
-    Progress,
-    QueueInfo,
-    body_bytes,
-    is_json,
-)
+from ..storage.records import Error, Job, LogLine, Progress, body_bytes, is_json
+from ..storage.watching import AttemptRecord, QueueInfo
 
 
 class ErrorView(msgspec.Struct):

@@ -10,7 +10,7 @@ from .. import clock
 from ..errors import InvalidInput
 from ..job import State
 from ..storage.base import Store
-from ..storage.records import Filter, Moved
+from ..storage.wishes import Filter, Moved
 
 BulkAction = Literal["cancel", "retry", "delete"]
 

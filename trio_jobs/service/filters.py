@@ -4,7 +4,7 @@ import re
 from math import isfinite
 
 from ..errors import InvalidInput
-from ..storage.records import Filter
+from ..storage.wishes import Filter
 
 MOST_VALUES = 100
 MOST_CHARACTERS = 1_000

@@ -11,7 +11,8 @@ from ..errors import InvalidInput, TooLarge
 from ..ids import JobIds
 from ..job import State
 from ..registry import Handler, Registry
-from ..storage.records import UNTIL_FINISHED, Amendment, Body, Key, NewJob, is_json
+from ..storage.records import UNTIL_FINISHED, Body, Key, NewJob, is_json
+from ..storage.wishes import Amendment
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 KEY = re.compile(r"[ -~]{1,255}\Z")

@@ -12,17 +12,9 @@ from ..errors import Conflict, InvalidInput, NotFound, Outdated, Unavailable
 from ..job import State
 from ..registry import Registry
 from ..storage.base import Store
-from ..storage.records import (
-    Amendment,
-    AttemptRecord,
-    Change,
-    Filter,
-    Job,
-    LogLine,
-    Moved,
-    Page,
-    QueueInfo,
-)
+from ..storage.records import Job, LogLine, Page
+from ..storage.watching import AttemptRecord, Change, QueueInfo
+from ..storage.wishes import Amendment, Filter, Moved
 from .bulk import Bulk, BulkAction, BulkProgress, BulkReport, silent
 from .desk import Desk, Placed
 from .filters import check_filter

@@ -15,7 +15,8 @@ import trio
 
 from ..errors import Unavailable
 from ..storage.base import Store
-from ..storage.records import Change, Changes, Job
+from ..storage.records import Job
+from ..storage.watching import Change, Changes
 
 log = logging.getLogger(__name__)
 

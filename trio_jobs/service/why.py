@@ -6,7 +6,8 @@ from typing import NamedTuple
 from ..clock import to_rfc3339
 from ..job import CRASHES_ALLOWED, Reason, State
 from ..storage.base import Store
-from ..storage.records import Job, QueueInfo
+from ..storage.records import Job
+from ..storage.watching import QueueInfo
 
 MOST_COUNTED = 10_000
 OTHERS = "*"

@@ -23,28 +23,23 @@ import trio
 from ..job import State
 from .doorbell import Doorbell
 from .records import (
-    Amendment,
-    AttemptRecord,
-    Changes,
     Claimed,
     Counts,
     Enqueued,
     Expired,
-    Filter,
     Job,
     Key,
     Lease,
     LogLine,
-    Moved,
     NewJob,
     Page,
     Promoted,
-    QueueInfo,
     Report,
     Rescued,
-    Scan,
     Settlement,
 )
+from .watching import AttemptRecord, Changes, QueueInfo
+from .wishes import Amendment, Filter, Moved, Scan
 
 
 class Pulse(Protocol):

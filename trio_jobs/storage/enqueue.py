@@ -13,7 +13,8 @@ import msgspec
 from ..errors import Conflict, KeyReused
 from ..job import State
 from .batcher import Patience
-from .records import Amendment, Enqueued, Key, NewJob
+from .records import Enqueued, Key, NewJob
+from .wishes import Amendment
 from .write import Write, as_json, call, run, value, weight
 
 Holder = tuple[str, State]

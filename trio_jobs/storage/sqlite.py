@@ -20,30 +20,24 @@ from .doorbell import Doorbell
 from .enqueue import Enqueue
 from .file import Query, SqliteFile
 from .records import (
-    Amendment,
-    AttemptRecord,
-    Change,
-    Changes,
     Claimed,
     Counts,
     Enqueued,
     Expired,
-    Filter,
     Job,
     Key,
     Lease,
     LogLine,
-    Moved,
     NewJob,
     Page,
     Promoted,
-    QueueInfo,
     Report,
     Rescued,
-    Scan,
     Settlement,
 )
 from .threads import RunSync, in_thread
+from .watching import AttemptRecord, Change, Changes, QueueInfo
+from .wishes import Amendment, Filter, Moved, Scan
 from .write import Write, as_json
 from .writes import (
     Claim,

@@ -14,16 +14,8 @@ import msgspec
 
 from ..job import CRASHES_ALLOWED, State
 from .batcher import Patience
-from .records import (
-    Claimed,
-    Expired,
-    Lease,
-    Moved,
-    Promoted,
-    Report,
-    Rescued,
-    Settlement,
-)
+from .records import Claimed, Expired, Lease, Promoted, Report, Rescued, Settlement
+from .wishes import Moved
 from .write import Write, as_json, call, run, value, weight
 
 CHANGES_KEPT = 500_000
