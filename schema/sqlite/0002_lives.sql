@@ -13,7 +13,7 @@ create index jobs_deadline on jobs (deadline)
   where deadline is not null and state in ('scheduled', 'queued', 'waiting');
 -- What retention looks at: the oldest of each type and final state.
 create index jobs_ended on jobs (type, state, finished_at) where finished_at is not null;
--- Lists by state. Only of those that have ended: one over all states cost 1.5 µs a job, of 20.
+-- Lists by state. Only of those that have ended: one over all states cost 1.1 µs a job, of 19.
 create index jobs_final on jobs (state, seq) where finished_at is not null;
 
 -- Attempts in the order of their ends; several of one number may end in the same instant, since one

@@ -531,7 +531,7 @@ begin
   order by priority desc, run_at, seq
   limit min(1, new.n);
 
-  -- The usual case, all that waits is in one queue: 42 µs for a lone job, against 79 below.
+  -- The usual case, all that waits is in one queue: the index alone answers, nothing is ranked.
   insert into moved (seq, queue, was, state, token)
   select seq, queue, 'queued', 'running', random() & 9223372036854775807
   from jobs

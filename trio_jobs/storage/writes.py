@@ -19,7 +19,7 @@ from .wishes import Moved
 from .write import Write, as_json, call, run, value, weight
 
 CHANGES_KEPT = 500_000
-"""How many changes can be replayed: about 16 MB, an hour at 140 changes a second."""
+"""How many changes can be replayed: 15 MB, an hour at 140 changes a second."""
 
 
 @dataclass(frozen=True, slots=True)
