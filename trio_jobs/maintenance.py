@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 SLICE = 1_000  # jobs moved in one transaction, so that nobody waits long behind it
 AGAIN = 1.0
-PRUNED = 250  # jobs removed in one transaction: 1 ms and its fsync
+PRUNED = 250  # jobs removed in one transaction: 1 ms, its fsync included
 BREATH = 0.05
 PRUNE_SOONEST, PRUNE_LATEST = 5.0, 3_600.0
 
