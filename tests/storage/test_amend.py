@@ -188,3 +188,24 @@ async def test_a_postponed_job_that_was_claimed_meanwhile_runs_on(store: Any) ->
     assert moved == {job.id: Moved(State.RUNNING, State.RUNNING, done=False)}
     assert await store.settle([settlement(held.lease)], EPOCH) == {job.id}
     assert await state_of(store, job.id) is State.DONE
+
+
+@pytest.mark.xfail(strict=True, reason="the counters follow one wish, the row another")
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        [{"priority": 1}, {"queue": "b"}],
+        [{"queue": "b"}, {"priority": 1}],
+        [{"queue": "b"}, {"queue": "c"}],
+        [{"run_at": EPOCH + 9}, {"queue": "b"}],
+    ],
+)
+async def test_a_job_named_twice_in_one_call_is_still_counted_once(
+    store: Any, wishes: list[dict[str, Any]]
+) -> None:
+    job = new_job()
+    await store.enqueue([job])
+    await store.amend([Amendment(job.id, **wish) for wish in wishes], EPOCH)
+    after = await job_of(store, job.id)
+    assert await store.counts() == {after.queue: {after.state: 1}}
+    assert (after.state is State.SCHEDULED) == (after.run_at > EPOCH)

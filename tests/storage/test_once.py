@@ -440,3 +440,26 @@ async def test_a_replay_does_not_run_a_finished_job_again(store: Any) -> None:
     assert (await store.enqueue([keyed("k")], same())).ids == [job.id]
     assert await claim(store) == []
     assert await state_of(store, job.id) is State.DONE
+
+
+@pytest.mark.xfail(strict=True, reason="it gets the Conflict of the other request")
+async def test_a_request_is_not_refused_for_what_another_one_with_its_key_asked(
+    store: Any,
+) -> None:
+    """Alone, or a moment later, it is stored. Who is first in a batch is chance: many rounds."""
+    await store.enqueue([keyed("k")])
+    answers: dict[str, Any] = {}
+
+    async def client(job: NewJob, key: Key) -> None:
+        try:
+            answers[job.id] = (await store.enqueue([job], key)).ids
+        except Conflict as error:
+            answers[job.id] = type(error)
+
+    for n in range(20):
+        bad, good = keyed("k", on_conflict="reject"), new_job()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client, bad, same("one", key=f"{n}"))
+            nursery.start_soon(client, good, same("two", key=f"{n}"))
+        assert answers[good.id] == [good.id]
+        assert answers[bad.id] in (Conflict, KeyReused)

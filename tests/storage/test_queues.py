@@ -9,8 +9,8 @@ from trio_jobs.storage.watching import QueueInfo
 from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
-from .conftest import Backend
-from .jobs import LEASE, claim, claim_one, due_in, new_job, settlement
+from .conftest import Backend, SqliteBackend
+from .jobs import LEASE, claim, claim_one, count_steps, due_in, new_job, settlement
 
 HOUR = 3_600.0
 
@@ -299,3 +299,13 @@ async def test_ahead_counts_a_job_on_its_last_chance_too(store: Any) -> None:
     await crashed_twice(store, suspect)
     await store.enqueue([job])
     assert [await store.ahead(id_, 99) for id_ in (suspect.id, job.id)] == [0, 1]
+
+
+@pytest.mark.xfail(strict=True, reason="no index serves it: 13 ms at 200,000 jobs")
+async def test_ahead_is_found_without_looking_at_all_jobs(backend: SqliteBackend) -> None:
+    async with backend.open() as store:
+        job = new_job(queue="few")
+        await store.enqueue([job, *[new_job(queue="many") for _ in range(20_000)]])
+        steps = count_steps(store.file._reader)
+        assert await store.ahead(job.id, 10_000) == 0
+        assert len(steps) < 20
