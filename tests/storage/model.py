@@ -15,17 +15,16 @@ from trio_jobs.errors import Conflict, KeyReused
 from trio_jobs.job import CRASHES_ALLOWED, TRANSITIONS, Event, State
 from trio_jobs.storage.records import (
     UNTIL_FINISHED,
-    Amendment,
     Claimed,
     Enqueued,
     Key,
     Lease,
     LogLine,
-    Moved,
     NewJob,
     Progress,
     Report,
 )
+from trio_jobs.storage.wishes import Amendment, Moved
 
 from ..conftest import EPOCH
 from .conftest import SqliteBackend

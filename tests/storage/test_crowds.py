@@ -25,15 +25,8 @@ from hypothesis import strategies as st
 
 from trio_jobs.errors import Conflict
 from trio_jobs.job import Event, State
-from trio_jobs.storage.records import (
-    Amendment,
-    Claimed,
-    Key,
-    Lease,
-    LogLine,
-    Progress,
-    Report,
-)
+from trio_jobs.storage.records import Claimed, Key, Lease, LogLine, Progress, Report
+from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
 from .conftest import SqliteBackend
