@@ -190,7 +190,6 @@ async def test_a_postponed_job_that_was_claimed_meanwhile_runs_on(store: Any) ->
     assert await state_of(store, job.id) is State.DONE
 
 
-@pytest.mark.xfail(strict=True, reason="the counters follow one wish, the row another")
 @pytest.mark.parametrize(
     "wishes",
     [

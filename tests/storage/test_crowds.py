@@ -5,9 +5,12 @@ at the same moment on one copy of a database; then in turn, in every order, on o
 one order gives the same answers and leaves the same rows. Where none does, calls got mixed up.
 
 Prune is left out: it looks first and writes later, and what ends in between is for the next one.
+
+`scripts/test -m slow` tries 3,000 crowds more; HISTORIES says how many.
 """
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -32,6 +35,7 @@ from ..conftest import EPOCH
 from .conftest import SqliteBackend
 from .jobs import VERDICTS, bring_to, claim, due_in, keyed, new_job, settlement
 
+CROWDS = int(os.environ.get("HISTORIES", "3000"))
 NOW = EPOCH + 100
 FIRST = ("report", "settle", "rescue", "promote", "expire", "enqueue")
 """A guess at who goes first in a batch: only a matter of how soon the right order is found."""
@@ -321,7 +325,7 @@ def test_no_crowd_gets_what_no_queue_of_callers_would_get(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-@settings(max_examples=3_000, derandomize=False, suppress_health_check=patient)
+@settings(max_examples=CROWDS, derandomize=False, suppress_health_check=patient)
 @given(crowds)
 def test_no_crowd_of_many_gets_what_no_queue_of_callers_would_get(
     scene: Scene, shapes: list[tuple[Any, ...]]

@@ -442,7 +442,6 @@ async def test_a_replay_does_not_run_a_finished_job_again(store: Any) -> None:
     assert await state_of(store, job.id) is State.DONE
 
 
-@pytest.mark.xfail(strict=True, reason="it gets the Conflict of the other request")
 async def test_a_request_is_not_refused_for_what_another_one_with_its_key_asked(
     store: Any,
 ) -> None:

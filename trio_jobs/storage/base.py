@@ -96,7 +96,10 @@ class Store(Protocol):
         """
 
     async def amend(self, amendments: Sequence[Amendment], now: float) -> dict[str, Moved]:
-        """Changes jobs that wait; their state follows from their new run_at."""
+        """Changes jobs that wait; their state follows from their new run_at.
+
+        Of several for one job the last counts.
+        """
 
     async def remove(self, ids: Sequence[str]) -> dict[str, Moved]:
         """Removes the records of finished jobs."""

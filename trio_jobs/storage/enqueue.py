@@ -35,7 +35,7 @@ class Enqueue(Write):
     @classmethod
     def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[Enqueued | Conflict]:
         kept = _kept(db, writes)
-        # Of several with one key in a batch, the first decides for all.
+        # Of several with one key in a batch, the first decides.
         first: dict[str, Enqueue] = {}
         for write in writes:
             if write.key is not None and write.key.key not in kept:
@@ -51,15 +51,25 @@ class Enqueue(Write):
         if made:
             run(db, "keep_keys", as_json(made))
             kept.update((key, (fingerprint, ids)) for key, fingerprint, ids, _ in made)
-        answers: list[Enqueued | Conflict] = []
+        # A refusal keeps no key: it stands for the same request, and for no other.
+        refusals = {
+            (write.key.key, write.key.fingerprint): verdicts[id(write)]
+            for write in first.values()
+            if write.key is not None and write.key.key not in kept
+        }
+        again: list[Enqueue] = []
         for write in writes:
-            if id(write) in verdicts:
-                answers.append(verdicts[id(write)])
-            elif write.key is not None and write.key.key in kept:
-                answers.append(_replay(write.key, *kept[write.key.key]))
-            elif write.key is not None:  # the first with its key was refused, and so is this
-                answers.append(verdicts[id(first[write.key.key])])
-        return answers
+            if write.key is None or id(write) in verdicts:
+                continue
+            if write.key.key in kept:
+                verdicts[id(write)] = _replay(write.key, *kept[write.key.key])
+            elif refusal := refusals.get((write.key.key, write.key.fingerprint)):
+                verdicts[id(write)] = refusal
+            else:
+                again.append(write)
+        if again:
+            verdicts.update(zip(map(id, again), cls.apply(db, again), strict=True))
+        return [verdicts[id(write)] for write in writes]
 
 
 def _verdict(

@@ -136,7 +136,8 @@ class SqliteStore:
 
     async def amend(self, amendments: Sequence[Amendment], now: float) -> dict[str, Moved]:
         self.doorbell.ring()
-        return await self._wish("do_amend", as_json(amendments), now)
+        last = {amendment.id: amendment for amendment in amendments}
+        return await self._wish("do_amend", as_json(list(last.values())), now)
 
     async def remove(self, ids: Sequence[str]) -> dict[str, Moved]:
         return await self._wish("do_remove", as_json(ids))

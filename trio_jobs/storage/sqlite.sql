@@ -300,13 +300,19 @@ from (
 )
 
 -- name: ahead
--- 1: id; 2: how many to count
+-- 1: id; 2: how many to count. Each part is a range of its index, but for the last, which is short.
 select count(*) from (
-  select 1
-  from jobs as j cross join jobs as k on k.queue = j.queue
-  where j.id = ?1 and k.state = 'queued'
-    and (k.priority > j.priority
-         or (k.priority = j.priority and (k.run_at, k.seq) < (j.run_at, j.seq)))
+  select 1 from jobs as j cross join jobs as k indexed by jobs_claim
+  where j.id = ?1 and k.queue = j.queue and k.state = 'queued' and k.crashes < 2
+    and k.priority > j.priority
+  union all
+  select 1 from jobs as j cross join jobs as k indexed by jobs_claim
+  where j.id = ?1 and k.queue = j.queue and k.state = 'queued' and k.crashes < 2
+    and k.priority = j.priority and (k.run_at, k.seq) < (j.run_at, j.seq)
+  union all
+  select 1 from jobs as j cross join jobs as k indexed by jobs_last_chance
+  where j.id = ?1 and k.queue = j.queue and k.state = 'queued' and k.crashes >= 2
+    and (-k.priority, k.run_at, k.seq) < (-j.priority, j.run_at, j.seq)
   limit ?2
 )
 
