@@ -161,6 +161,15 @@ async def test_priority_goes_before_run_at_before_age_across_all_queues(store: A
     assert got == [job.id for job in wanted]
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+@pytest.mark.parametrize("queues", [("a",), ("a", "b")])
+async def test_whoever_wants_no_jobs_gets_none(
+    store: Any, limit: int, queues: tuple[str, ...]
+) -> None:
+    await store.enqueue([new_job(queue=queue) for queue in queues])
+    assert await claim(store, limit) == []
+
+
 async def test_a_full_queue_does_not_hide_the_urgent_job_of_another(store: Any) -> None:
     await store.enqueue([new_job(queue="bulk") for _ in range(50)])
     urgent = new_job(queue="few", priority=1)

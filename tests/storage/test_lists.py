@@ -1,6 +1,7 @@
 """Looking for jobs: filters, pages and scans."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from trio_jobs.storage import sqlite
 from trio_jobs.storage.records import Job, NewJob, Page, Settlement
 from trio_jobs.storage.wishes import Filter, Scan
 
-from ..conftest import EPOCH
+from ..conftest import EPOCH, in_place
 from .conftest import Backend, SqliteBackend
 from .jobs import (
     WAYS,
@@ -474,13 +475,37 @@ async def test_lists_are_the_same_after_a_restart(backend: Backend) -> None:
         assert await store.list_jobs(Filter(), before=None, limit=2) == before
 
 
+async def test_a_search_that_takes_long_is_in_nobodys_way(backend: SqliteBackend) -> None:
+    searching, found = trio.Event(), trio.Event()
+
+    async def slow_to_search(call: Any, *args: Any) -> Any:
+        if call.__name__ == "search":
+            searching.set()
+            await found.wait()
+        return await in_place(call, *args)
+
+    async with (
+        backend.open(run_sync=slow_to_search) as store,
+        trio.open_nursery() as nursery,
+    ):
+        await store.enqueue([due_in(3)])
+        nursery.start_soon(partial(store.list_jobs, Filter(tags=["t"]), before=None, limit=9))
+        nursery.start_soon(store.scan, Filter(tags=["t"]), 0, 9)
+        await searching.wait()
+        assert await store.promote(EPOCH, 9) == (0, EPOCH + 3)
+        assert await store.expire(EPOCH, 9) == (0, None)
+        assert await store.cancels("me") == []
+        assert (await store.changes(0, 9)).last == 1
+        found.set()
+
+
 async def test_a_rare_type_is_found_among_many_without_looking_at_all(
     backend: SqliteBackend,
 ) -> None:
     async with backend.open() as store:
         await bring_to(store, State.DONE, new_job(type="rare"))
         await store.enqueue([new_job() for _ in range(20_000)])
-        steps = count_steps(store.file._reader)
+        steps = count_steps(store.file._searcher)
         [job] = (await store.list_jobs(Filter(types=["rare"]), before=None, limit=10)).jobs
         assert job.type == "rare"
         assert len(steps) < 20

@@ -121,6 +121,11 @@ async def test_much_is_removed_in_slices(store: Any) -> None:
     assert await store.counts() == {}
 
 
+async def test_two_rules_for_the_same_jobs_remove_them_once(store: Any) -> None:
+    await bring_to(store, State.DONE)
+    assert await store.prune([(None, State.DONE, EVER)] * 2, EPOCH, 9) == 1
+
+
 # ── who stays all the same ────────────────────────────────────────────────────────────────────
 
 

@@ -49,6 +49,7 @@ class SqliteFile:
             self._inode = found.st_dev, found.st_ino
             self._batch_reader = open_reader(self._path)
             self._reader = open_reader(self._path)
+            self._searcher = open_reader(self._path)
         except BaseException:
             self._leave()
             raise
@@ -61,6 +62,7 @@ class SqliteFile:
             raise StoreError(f"the database cannot be opened: {error}") from error
 
     def close(self) -> None:
+        self._searcher.close()
         self._reader.close()
         self._batch_reader.close()
         self.writer.close()  # the last connection checkpoints and removes the WAL
@@ -71,8 +73,11 @@ class SqliteFile:
             self._presence.leave()
 
     def read_values(self, queries: Sequence[Query]) -> list[Any]:
-        with translated():
-            return [self._reader.execute(_SQL[query], args).get for query, args in queries]
+        return _values(self._reader, queries)
+
+    def search(self, queries: Sequence[Query]) -> list[Any]:
+        """`read_values` for queries that may look at every job."""
+        return _values(self._searcher, queries)
 
     def read_jobs(self, requests: Sequence[Sequence[str]]) -> list[dict[str, Job]]:
         """For each list of ids, the jobs that exist."""
@@ -97,6 +102,11 @@ class SqliteFile:
 
     def pulse(self) -> "SqlitePulse":
         return SqlitePulse(open_pulse(self._path))
+
+
+def _values(db: apsw.Connection, queries: Sequence[Query]) -> list[Any]:
+    with translated():
+        return [db.execute(_SQL[query], args).get for query, args in queries]
 
 
 class SqlitePulse:

@@ -81,6 +81,8 @@ class SqliteStore:
         )
         self._reads = Batcher[Sequence[str]](partial(run_sync, self.file.read_jobs))
         self._queries = Batcher[Query](partial(run_sync, self.file.read_values))
+        # Apart: a search among a million may take half a second, and workers wait for the others.
+        self._searches = Batcher[Query](partial(run_sync, self.file.search))
         self.doorbell = Doorbell()
         self.cancels_bell = Doorbell()
         self.changes_bell = Doorbell()
@@ -97,6 +99,7 @@ class SqliteStore:
                 await nursery.start(self._writes.run)
                 await nursery.start(self._reads.run)
                 await nursery.start(self._queries.run)
+                await nursery.start(self._searches.run)
                 task_status.started()
         finally:
             with trio.CancelScope(shield=True):
@@ -106,6 +109,7 @@ class SqliteStore:
         self._writes.close()
         self._reads.close()
         self._queries.close()
+        self._searches.close()
 
     @property
     def identity(self) -> str:
@@ -225,13 +229,13 @@ class SqliteStore:
         else:
             query = "list_jobs"
         start = 2**63 - 1 if before is None else before
-        text = await self._read(query, _matching(filter), start, limit)
+        text = await self._search(query, _matching(filter), start, limit)
         rows = msgspec.json.decode(text, type=list[tuple[int, Job]])
         full = bool(rows) and len(rows) == limit
         return Page([job for _, job in rows], rows[-1][0] if full else None)
 
     async def scan(self, filter: Filter, after: int, limit: int) -> Scan:
-        text = await self._read("scan", _matching(filter), after, limit, SCANNED)
+        text = await self._search("scan", _matching(filter), after, limit, SCANNED)
         rows, end = msgspec.json.decode(text, type=tuple[list[tuple[int, str]], int])
         next_ = rows[-1][0] if rows and len(rows) == limit else after + SCANNED
         return Scan([id_ for _, id_ in rows], None if next_ >= end else next_, end)
@@ -274,6 +278,9 @@ class SqliteStore:
 
     async def _read(self, query: str, *args: Any) -> Any:
         return await self._queries((query, args))
+
+    async def _search(self, query: str, *args: Any) -> Any:
+        return await self._searches((query, args))
 
     # ── in threads ────────────────────────────────────────────────────────────────────────────
 

@@ -435,7 +435,8 @@ begin
   insert into moved (seq, queue, was)
   select j.seq, j.queue, j.state
   from jsonb_each(new.rows) as e cross join jobs as j on j.seq = e.value ->> 0
-  where j.finished_at = e.value ->> 1;
+  where j.finished_at = e.value ->> 1
+  on conflict do nothing;
 
   update answer set said = (select count(*) from moved);
   insert into do_forget_jobs values (null);

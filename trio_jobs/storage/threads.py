@@ -17,8 +17,8 @@ class RunSync(Protocol):
 class _Unlimited:
     """A limiter for `trio.to_thread` that lets everyone through, in the same turn of the loop.
 
-    The store never runs more than three calls at a time (a batch of writes, a batch of reads, one
-    other read), so there is nothing to limit; jobs take their threads from a limiter of their own.
+    The store never runs more than four calls at a time (a batch of each: writes, jobs, searches,
+    other reads), so there is nothing to limit; jobs take their threads from a limiter of their own.
     A CapacityLimiter gives up the turn even when it is free: 20 µs, and the batch would leave only
     after all those that the last one answered have run.
     """

@@ -144,7 +144,8 @@ class Claim(Write):
 
     def run(self, db: apsw.Connection) -> list[Claimed]:
         types = as_json(self.types)
-        args = (self.worker, types, self.limit, self.now, self.expires_at, self.last_chance)
+        limit = max(0, self.limit)  # SQLite takes less than nothing for all
+        args = (self.worker, types, limit, self.now, self.expires_at, self.last_chance)
         queues = None if self.queues is None else as_json(self.queues)
         return msgspec.json.decode(call(db, "do_claim", *args, queues), type=list[Claimed])
 
