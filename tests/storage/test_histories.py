@@ -267,5 +267,6 @@ def test_the_model_notices_what_is_done_behind_its_back(harm: str) -> None:
                 backend.audit().execute(harm)
                 with pytest.raises(AssertionError):
                     await world.check()
+                    await world.look()
 
     trio.run(damage)
