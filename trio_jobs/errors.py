@@ -8,6 +8,7 @@
     ├── Conflict              the caller's: the job's state, or a key, forbids it
     │   ├── KeyReused         the caller's: an Idempotency-Key came with another request
     │   └── Outdated          the caller's: the job has changed since it was read
+    ├── Denied                the caller's: the token is not good for this
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
     │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
     ├── StoreError            the operator's: the database cannot be opened or trusted
@@ -63,6 +64,14 @@ class KeyReused(Conflict):
 
 class Outdated(Conflict):
     """The job has changed since it was read."""
+
+
+class Denied(TrioJobsError):
+    """The caller may not ask for this; `scope` is what would allow it, if one does."""
+
+    def __init__(self, detail: str, scope: str = "") -> None:
+        super().__init__(detail)
+        self.scope = scope
 
 
 class Unavailable(TrioJobsError):

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..service import ANYBODY, Grant
 from .answer import STANDARD_HEADERS, Answer
 
 Scope = dict[str, Any]
@@ -11,6 +12,19 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _STANDARD = [(name.lower().encode(), value.encode()) for name, value in STANDARD_HEADERS.items()]
+
+
+_GRANT = "trio_jobs.grant"
+
+
+def grant_of(scope: Scope) -> Grant:
+    """What the boundary has found out about the caller."""
+    grant: Grant = scope.get(_GRANT, ANYBODY)
+    return grant
+
+
+def set_grant(scope: Scope, grant: Grant) -> None:
+    scope[_GRANT] = grant
 
 
 class ClientLeft(Exception):

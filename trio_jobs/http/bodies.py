@@ -4,24 +4,27 @@ from typing import TypeVar
 
 import msgspec
 
-from ..config import Settings
 from ..errors import TooLarge
 from ..storage.records import is_json
-from .jobs import body_too_large
+from .call import Call
 from .orders import decode
 from .problems import UnsupportedMediaType
 
 T = TypeVar("T")
 
+JSON = "application/json"
 
-def json_body(
-    settings: Settings, decoder: "msgspec.json.Decoder[T]", body: bytes, content_type: str
-) -> T:
+
+def json_body(call: Call, decoder: "msgspec.json.Decoder[T]") -> T:
     """The body as what `decoder` makes of it."""
-    if not is_json(content_type):
+    if not is_json(call.content_type):
         raise UnsupportedMediaType(
-            f"This call takes Content-Type: application/json, not {content_type or 'nothing'}."
+            f"This call takes Content-Type: application/json, not {call.content_type or 'nothing'}."
         )
-    if len(body) > settings.max_body:
-        raise TooLarge(body_too_large(settings))
-    return decode(decoder, body)
+    if len(call.body) > call.settings.max_body:
+        raise TooLarge(body_too_large(call.settings.max_body))
+    return decode(decoder, call.body)
+
+
+def body_too_large(limit: int) -> str:
+    return f"the body is larger than the limit (max_body): {limit:,} bytes"

@@ -23,6 +23,7 @@ from .watch import Watch
 from .why import AskHands, Why, why
 
 MAX_PAGE = 500
+MAX_PAGE_OF_BODIES = 50
 MAX_LINES = 1_000
 
 
@@ -107,12 +108,22 @@ class Service:
         return await self.watch.until(id_, partial(self.get, id_), is_over, seconds)
 
     async def list_jobs(
-        self, filter: Filter | None = None, before: int | None = None, limit: int = 50
+        self,
+        filter: Filter | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        *,
+        bodies: bool = False,
     ) -> Page:
-        """Newest first, without payloads and results; at most 500."""
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit must be from 1 to {MAX_PAGE}")
-        return await self._store.list_jobs(check_filter(filter), before=before, limit=limit)
+        """Newest first; at most 500, or 50 with their payloads and results."""
+        most = MAX_PAGE_OF_BODIES if bodies else MAX_PAGE
+        if not 1 <= limit <= most:
+            raise InvalidInput(f"limit must be from 1 to {most}{' with bodies' * bodies}")
+        page = await self._store.list_jobs(check_filter(filter), before=before, limit=limit)
+        if bodies:
+            found = await self._store.get([job.id for job in page.jobs])
+            page = page._replace(jobs=[found.get(job.id, job) for job in page.jobs])
+        return page
 
     async def attempts(self, id_: str) -> list[AttemptRecord]:
         """All attempts, oldest first."""
