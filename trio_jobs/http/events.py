@@ -64,6 +64,8 @@ async def of_all(call: Call) -> Streamed:
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
+                    if not call.grant.covers(change.type, change.queue):
+                        continue
                     shown = _view(change, change.at)
                     if change.first_line is not None:
                         shown.first_line = change.first_line

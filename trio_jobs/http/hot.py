@@ -18,7 +18,7 @@ from ..service import Service
 from ..storage.records import is_json
 from . import jobs, ndjson
 from .answer import Answer, RequestIds, refusal
-from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, send_answer
+from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, headers_of, send_answer
 from .bodies import body_too_large
 from .call import Call
 
@@ -41,7 +41,7 @@ class HotPath:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             if method == "POST" and path == "/jobs":
-                headers = dict(reversed(scope["headers"]))  # of repeated ones, the first counts
+                headers = headers_of(scope)
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
                 if is_json(content_type):
                     await self._answer(self._create(scope, headers, receive), headers, send)
@@ -52,7 +52,7 @@ class HotPath:
             elif method == "GET" and len(path) == _JOB_PATH_LENGTH and path.startswith(_JOB_PATH):
                 id_ = path[len(_JOB_PATH) :]
                 if "/" not in id_:
-                    headers = dict(reversed(scope["headers"]))
+                    headers = headers_of(scope)
                     await self._answer(self._read(scope, headers, id_, receive), headers, send)
                     return
         await self._app(scope, receive, send)
@@ -89,12 +89,13 @@ class HotPath:
         return cast(Answer, await jobs.READ.answer(call))
 
     def _call(self, scope: Scope, headers: dict[bytes, bytes], **more: Any) -> Call:
+        grant = grant_of(scope)
         return Call(
-            service=self._service,
+            service=self._service.within(grant),
             settings=self._settings,
             headers=headers,
             query_string=scope["query_string"],
-            grant=grant_of(scope),
+            grant=grant,
             **more,
         )
 

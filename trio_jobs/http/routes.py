@@ -8,9 +8,9 @@ from quart_trio import QuartTrio
 
 from ..config import Settings
 from ..service import Service
-from . import bulk, events, history, house, jobs, logs, moves, queues
+from . import bulk, events, history, house, jobs, logs, moves, queues, tokens
 from .answer import Answer
-from .asgi import grant_of
+from .asgi import grant_of, headers_of
 from .call import Call, Route
 from .streams import StreamBody, Streamed
 
@@ -22,6 +22,7 @@ ROUTES: tuple[Route, ...] = (
     *logs.ROUTES,
     *events.ROUTES,
     *queues.ROUTES,
+    *tokens.ROUTES,
     *house.ROUTES,
 )
 
@@ -40,15 +41,16 @@ def add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:
 def _view(route: Route, service: Service, settings: Settings) -> Callable[..., Awaitable[Response]]:
     async def view(**params: str) -> Response:
         scope = cast("dict[str, Any]", request.scope)
+        grant = grant_of(scope)
         call = Call(
-            service=service,
+            service=service.within(grant),
             settings=settings,
-            headers=dict(reversed(scope["headers"])),
+            headers=headers_of(scope),
             query_string=request.query_string,
             params=params,
             body=cast(bytes, await request.get_data(as_text=False)),
             request_id=g.request_id,
-            grant=grant_of(scope),
+            grant=grant,
         )
         return respond(await route.answer(call))
 
