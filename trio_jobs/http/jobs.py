@@ -4,6 +4,7 @@ Plain functions from bytes to Answers, so that the Quart routes and the hot path
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from ..service import Placed, Scope
 from ..storage.records import is_json
 from . import filters, idempotency, ndjson, orders, views, waiting
 from .answer import Answer
-from .bodies import JSON, body_too_large
+from .bodies import JSON, body_too_large, off_loop
 from .call import Call, Param, Route
 from .problems import Malformed, UnsupportedMediaType
 from .query import etag, job_id, known_version, parse_query, tags, whole_number
@@ -35,7 +36,8 @@ async def create(call: Call) -> Answer:
     if is_json(content_type):
         if len(call.body) > settings.max_body:
             raise TooLarge(body_too_large(settings.max_body))
-        wish = orders.parse_json(call.body, settings.max_batch, service.now)
+        read = partial(orders.parse_json, call.body, settings.max_batch, service.now)
+        wish = await off_loop(len(call.body), read)
         if call.query_string:
             wish = _waited_for(wish, parse_query(call.query_string, _WAIT))
     else:

@@ -47,7 +47,7 @@ async def create(call: Call) -> Answer:
 
     The answer has the token itself, once: only its hash is kept.
     """
-    wish = json_body(call, _request)
+    wish = await json_body(call, _request)
     token, secret = await call.service.tokens.create(
         wish.name,
         wish.scopes,

@@ -208,4 +208,6 @@ def reasons(error: BaseException) -> list[TrioJobsError | OSError]:
 
 def exit_code(found: list[TrioJobsError | OSError]) -> int:
     """What the process exits with for these reasons."""
-    return EXIT_BROKEN if any(isinstance(reason, StoreBroken) for reason in found) else 1
+    if any(isinstance(reason, StoreBroken) for reason in found):
+        return EXIT_BROKEN
+    return 2 if isinstance(found[0], ConfigError) else 1
