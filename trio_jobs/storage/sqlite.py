@@ -81,6 +81,7 @@ class SqliteStore:
             self._commit,
             patience=lambda write: write.patience,
             weight=lambda write: write.weight,
+            may_be_refused=lambda write: isinstance(write, Enqueue),
         )
         self._reads = Batcher[Sequence[str]](partial(run_sync, self.file.read_jobs))
         self._queries = Batcher[Query](partial(run_sync, self.file.read_values))
