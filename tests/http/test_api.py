@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from trio_jobs.config import Settings
+from trio_jobs.errors import Unavailable
 
 from .asgi import JSON, Api, Reply, opened
 
@@ -38,7 +39,8 @@ CASES: list[tuple[str, str, str, bytes | Sequence[bytes], dict[str, str], int]] 
      JSON, 201),
     ("minimal", "POST", "/jobs", NOOP, JSON | {"Prefer": "return=minimal"}, 201),
     ("an array", "POST", "/jobs", b"[" + NOOP + b"," + NOOP + b"]", JSON, 201),
-    ("unicode", "POST", "/jobs", '{"type":"noop","input":"žluť 🐎 \\ud83d\\udc0e"}'.encode(), JSON, 201),
+    ("unicode", "POST", "/jobs",
+     '{"type":"noop","input":"žluť 🐎 \\ud83d\\udc0e"}'.encode(), JSON, 201),
     ("NUL", "POST", "/jobs", b'{"type":"noop","input":"\\u0000"}', JSON, 400),
     ("NUL spelled out", "POST", "/jobs", b'{"type":"noop","input":"\\\\u0000"}', JSON, 201),
     ("half a surrogate pair", "POST", "/jobs", b'{"type":"noop","input":"\\ud83d"}', JSON, 400),
@@ -292,6 +294,36 @@ async def test_pages_do_not_overlap_while_jobs_arrive(api: Api):
     assert "payload" not in first["jobs"][0]
 
 
+async def test_a_list_shows_the_bodies_that_it_is_asked_for(api: Api):
+    await api.post({"type": "noop", "input": {"n": 1}})
+    await api.ask("POST", "/jobs?type=process_file&operation=checksum", b"raw", {})
+    upload, job = (await api.ask("GET", "/jobs?include=input,payload")).json["jobs"]
+    assert (job["input"], base64.b64decode(job["payload"])) == ({"n": 1}, b'{"n": 1}')
+    assert base64.b64decode(upload["payload"]) == b"raw"
+    assert "input" not in upload
+    assert "result" not in job
+    assert (await api.ask("GET", "/jobs?include=inptu")).status == 400
+    assert (await api.ask("GET", "/jobs?include=input&limit=51")).status == 422
+
+
+async def test_readiness_is_proved_by_storing_and_claiming(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    verbose = (await api.ask("GET", "/readyz?verbose")).json
+    names = ["serving", "store", "claims", "worker"]
+    assert [(check["name"], check["ok"]) for check in verbose["checks"]] == [
+        (name, True) for name in names
+    ]
+
+    async def broken(*_: object) -> list[object]:
+        raise Unavailable("the claim failed")
+
+    monkeypatch.setattr(api.store, "claim", broken)
+    reply = await api.ask("GET", "/readyz")
+    assert (reply.status, reply.json["detail"]) == (503, "the claim failed")
+    assert (await api.ask("GET", "/livez")).status == 200
+
+
 async def test_nothing_of_an_array_is_stored_when_one_job_is_bad(api: Api):
     reply = await api.post([{"type": "noop"}, {"type": "sleep", "input": {}}])
     assert reply.status == 422
@@ -306,6 +338,9 @@ async def test_a_service_that_stops_takes_no_job_but_still_answers(api: Api):
     assert refused.status == 503
     assert refused.headers["retry-after"] == "5"
     assert (await api.ask("GET", "/readyz")).status == 503
+    verbose = await api.ask("GET", "/healthz?verbose")
+    assert verbose.status == 503
+    assert [check["name"] for check in verbose.json["checks"] if not check["ok"]] == ["serving"]
     assert (await api.ask("GET", posted.headers["location"])).status == 200
 
 

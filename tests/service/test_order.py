@@ -162,8 +162,6 @@ async def test_a_service_that_is_stopping_takes_no_jobs(service: Service, shelf:
     service.drain()
     with pytest.raises(Unavailable):
         await service.enqueue([Order(type="any")])
-    with pytest.raises(Unavailable):
-        await service.check()
     assert shelf.jobs == []
 
 

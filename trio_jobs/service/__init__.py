@@ -4,6 +4,7 @@ from .bulk import BulkAction, BulkProgress, BulkReport, silent
 from .desk import Placed
 from .filters import is_path
 from .grant import ANYBODY, NOBODY, Grant, Scope
+from .health import Check
 from .order import Order
 from .service import Service
 from .tokens import Tokens
@@ -17,6 +18,7 @@ __all__ = [
     "BulkAction",
     "BulkProgress",
     "BulkReport",
+    "Check",
     "Grant",
     "Hands",
     "Obstacle",

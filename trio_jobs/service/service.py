@@ -20,6 +20,7 @@ from .bulk import PEEK, Bulk, BulkAction, BulkProgress, BulkReport, silent
 from .desk import Desk, Placed
 from .filters import check_filter
 from .grant import ANYBODY, Grant
+from .health import Check, Health
 from .order import MAX_SECONDS, Checks, Order, check_name, in_range
 from .room import Room
 from .tokens import Tokens
@@ -61,6 +62,7 @@ class Service:
         self.now = now
         self.watch = Watch(store)
         self.tokens = Tokens(store, now)
+        self._health = Health(store, hands, now)
         self.stopping = trio.Event()
 
     def within(self, grant: Grant) -> "Service":
@@ -81,11 +83,9 @@ class Service:
         self.stopping.set()
         self.watch.close()
 
-    async def check(self) -> None:
-        """Raises Unavailable unless jobs can be stored and claimed right now."""
-        if self.draining:
-            raise Unavailable("The service is stopping.", retry_after=5.0)
-        await self._store.check_writable()
+    async def checks(self) -> list[Check]:
+        """What must work for jobs to be stored and run here, and whether it does."""
+        return await self._health.checks(draining=self.draining)
 
     # ── enqueue ───────────────────────────────────────────────────────────────────────────────
 
