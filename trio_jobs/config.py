@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ConfigError
+from .redaction import DEFAULT_WORDS
 from .retention import DEFAULT as DEFAULT_KEEP
 from .retention import Retention
 
@@ -41,6 +42,22 @@ class Settings:
         "full",
         "full: a 2xx survives a power cut. relaxed: it survives kill -9 only.",
         choices=("full", "relaxed"),
+    )
+
+    # the log
+    log_format: str = _setting(
+        "auto",
+        "json: a line per event. pretty: for people. auto: pretty on a terminal.",
+        choices=("auto", "json", "pretty"),
+    )
+    log_level: str = _setting(
+        "info",
+        "What is logged, from this level up.",
+        choices=("debug", "info", "warning", "error", "critical"),
+    )
+    redact: tuple[str, ...] = _setting(
+        DEFAULT_WORDS,
+        "What has one of these in its name is a secret: hidden in logs, errors, lists and events.",
     )
 
     # the workers
@@ -146,6 +163,12 @@ class Settings:
         for name in ("job_timeout", "poll_interval"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0 seconds")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that nothing may show."""
+        values = (getattr(self, spec.name) for spec in fields(self) if spec.metadata.get("secret"))
+        return tuple(value for value in values if value)
 
     @property
     def queue_limits(self) -> dict[str, int]:
