@@ -11,10 +11,11 @@ from msgspec import UNSET, UnsetType
 from ..clock import to_rfc3339
 from ..errors import NotFound
 from ..job import Reason, State
+from ..redaction import Redactor
 from ..service import Service
 from ..storage.records import Job, Progress
 from ..storage.watching import Change, Changes
-from . import views
+from . import passing, views
 from .answer import Answer
 from .query import job_id, parse_query, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
@@ -61,7 +62,7 @@ async def of_all(service: Service, *, query_string: bytes, last_event_id: str) -
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
-                    shown = _view(change, change.at)
+                    shown = _view(change, change.at, service.redactor)
                     if change.first_line is not None:
                         shown.first_line = change.first_line
                     await write(event(change.seq, _name(change), shown))
@@ -109,7 +110,8 @@ class JobStream:
             return True
         self._shown = job.version
         name = _name_of(job.state, job.reason)
-        await write(event(seq, name, _view(job, job.updated_at)))
+        shown = _view(job, job.updated_at, self._service.redactor)
+        await write(event(seq, name, shown))
         return job.state.final
 
     async def _ping(self, write: Write, seq: int) -> bool:
@@ -127,7 +129,7 @@ class JobStream:
             return True
         starts = [change.first_line for change in page.changes if change.first_line is not None]
         for change in page.changes:
-            shown = _view(change, change.at)
+            shown = _view(change, change.at, self._service.redactor)
             if change.first_line is not None:
                 starts.pop(0)
                 shown.lines = await self._lines(change.first_line, starts[0] if starts else None)
@@ -149,7 +151,8 @@ class JobStream:
                 some = await self._service.logs(self._id, self._line, most)
             except NotFound:
                 break
-            lines += [views.line_view(line) for line in some]
+            redactor = self._service.redactor
+            lines += [views.line_view(line, redactor) for line in some]
             if some:
                 self._line = some[-1].n
             if len(some) < most:
@@ -189,7 +192,7 @@ def _name_of(event: str, reason: str | None) -> str:
     return f"job.{_NAMES.get(event, event)}"
 
 
-def _view(of: Change | Job, at: float) -> EventView:
+def _view(of: Change | Job, at: float, redactor: Redactor) -> EventView:
     return EventView(
         id=of.id,
         type=of.type,
@@ -200,5 +203,5 @@ def _view(of: Change | Job, at: float) -> EventView:
         attempt=of.attempt,
         version=of.version,
         at=to_rfc3339(at),
-        progress=of.progress,
+        progress=passing.progress_in_passing(of.progress, redactor),
     )

@@ -10,6 +10,7 @@ Bodies of NDJSON are taken here as well, because Quart would not make their clie
 
 from collections.abc import Awaitable
 
+from .. import logs
 from ..config import Settings
 from ..errors import TooLarge
 from ..service import Service
@@ -63,12 +64,15 @@ class HotPath:
         self, coming: Awaitable[Answer], headers: dict[bytes, bytes], send: Send
     ) -> None:
         request_id = self._request_ids.name(_text(headers, b"x-request-id"))
+        named = logs.request_id.set(request_id)
         try:
             answer = await coming
         except ClientLeft:
             return
         except Exception as error:
             answer = refusal(error, request_id)
+        finally:
+            logs.request_id.reset(named)  # this task is the connection's
         await send_answer(send, answer, request_id)
 
     async def _create(

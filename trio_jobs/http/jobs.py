@@ -13,7 +13,7 @@ from ..config import Settings
 from ..errors import InvalidInput, TooLarge
 from ..service import Placed, Service
 from ..storage.records import is_json
-from . import filters, idempotency, ndjson, orders, views, waiting
+from . import filters, idempotency, ndjson, orders, passing, views, waiting
 from .answer import Answer
 from .asgi import Receive
 from .query import etag, job_id, known_version, parse_query, tags, whole_number
@@ -121,7 +121,7 @@ async def index(service: Service, *, query_string: bytes) -> Answer:
         before=whole_number("cursor", query["cursor"]) if "cursor" in query else None,
         limit=whole_number("limit", query.get("limit", "50")),
     )
-    shown = [views.view(job, bodies=False) for job in page.jobs]
+    shown = [passing.job_in_passing(job, service.redactor) for job in page.jobs]
     if page.next is None:
         return Answer(200, msgspec.json.encode(views.PageView(shown, None)))
     more = urlencode({**query, "cursor": page.next})

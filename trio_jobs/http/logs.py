@@ -26,7 +26,8 @@ async def read(
     if "follow" in query:
         return await _follow(service, id_, after, resumed=bool(last_event_id))
     limit = whole_number("limit", query.get("limit", "1000"))
-    lines = [views.line_view(line) for line in await service.logs(id_, after, limit)]
+    found = await service.logs(id_, after, limit)
+    lines = [views.line_view(line, service.redactor) for line in found]
     next_ = lines[-1].n if len(lines) == limit else None
     return Answer(200, msgspec.json.encode({"lines": lines, "next": next_}))
 
@@ -61,7 +62,7 @@ async def _send_lines(service: Service, id_: str, after: int, write: Write) -> i
         except NotFound:
             return None
         for line in lines:
-            await write(event(line.n, "job.log", views.line_view(line)))
+            await write(event(line.n, "job.log", views.line_view(line, service.redactor)))
         if not lines:
             return None if ended else after
         after = lines[-1].n

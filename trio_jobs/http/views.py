@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..clock import to_rfc3339
 from ..job import State
+from ..redaction import Redactor
 from ..service import Placed, Why
 from ..storage.records import Error, Job, LogLine, Progress, body_bytes, is_json
 from ..storage.watching import AttemptRecord, QueueInfo
@@ -118,7 +119,12 @@ def _error(error: Error | None) -> ErrorView | None:
 
 
 def view(job: Job, *, bodies: bool = True) -> JobView:
-    """`job` as the API shows it, with or without payload and result."""
+    """`job` as the API shows it, with or without payload and result.
+
+    Those are what was stored, secrets included: a client that asks for a job by its id gets back
+    what was put in. Everywhere else see `passing`. (Errors, notes and log lines have lost
+    their secrets before they were stored.)
+    """
     shown = JobView(
         id=job.id,
         type=job.type,
@@ -182,8 +188,9 @@ def attempt_view(record: AttemptRecord) -> AttemptView:
     )
 
 
-def line_view(line: LogLine) -> LogLineView:
-    return LogLineView(line.n, to_rfc3339(line.at), line.level, line.attempt, line.message)
+def line_view(line: LogLine, redactor: Redactor) -> LogLineView:
+    message = redactor.text(line.message)
+    return LogLineView(line.n, to_rfc3339(line.at), line.level, line.attempt, message)
 
 
 def why_view(why: Why) -> WhyView:

@@ -10,6 +10,7 @@ from .. import clock
 from ..config import Settings
 from ..errors import Conflict, InvalidInput, NotFound, Outdated, Unavailable
 from ..job import State
+from ..redaction import Redactor
 from ..registry import Registry
 from ..storage.base import Store
 from ..storage.records import Job, LogLine, Page
@@ -30,8 +31,8 @@ class Service:
     """What a caller may ask: enqueue, look, wait, steer, and steer many at once.
 
     `watch` tells what happens to jobs, while `watch.run` runs. `hands` says what the worker of this
-    process takes. From `drain` on, new jobs are refused, waits and subscriptions end at once
-    (`stopping`), and everything else goes on working.
+    process takes. `redactor` is for those who show jobs in passing. From `drain` on, new jobs are
+    refused, waits and subscriptions end at once (`stopping`), and everything else goes on working.
 
     Every verb about one job raises NotFound when it is not there; those that change it raise
     Conflict when its state forbids.
@@ -51,6 +52,7 @@ class Service:
         self._desk = Desk(store, self._checks)
         self._hands = hands
         self.now = now
+        self.redactor = Redactor(settings.redact, settings.secrets)
         self.watch = Watch(store)
         self.stopping = trio.Event()
 
