@@ -69,7 +69,7 @@ class Redactor:
 
     def __init__(self, words: Iterable[str] = (), secrets: Iterable[str] = ()) -> None:
         """`words` are parts of names, in any case; `_` also stands for `-`, a space or nothing."""
-        given = [word.strip().lower() for word in words if word.strip()]
+        given = [word for word in (word.strip(" _-").lower() for word in words) if word]
         names = "|".join(r"[_\ -]?".join(map(re.escape, _SEPARATOR.split(word))) for word in given)
         hints = "|".join([*map(re.escape, _HINTS), _HINTED_URL])
         self._hint = re.compile(f"{names}|{hints}" if names else hints)

@@ -3,10 +3,12 @@
 import gc
 import ipaddress
 import logging
+import os
 import resource
 import sys
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,6 +38,8 @@ def serve(**flags: Any) -> None:
     """
     settings, _ = load(flags)
     _refuse_strangers(settings)
+    if sys.stderr is None:  # closed: the next file to be opened would get its number
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     with logs.installed(
         sys.stderr.fileno(),
         look=settings.log_format,

@@ -10,6 +10,7 @@ from functools import partial
 from ..redaction import Redactor
 from ..texts import encodable, shortened
 from .context import EXTRA, fields
+from .hooks import hooked
 from .lines import Event, Look, as_json, as_text
 from .record import said
 from .writer import Writer
@@ -101,17 +102,18 @@ def installed(fd: int, *, look: str, level: str, redactor: Redactor) -> Iterator
         write = partial(as_text, colours=is_terminal and not os.environ.get("NO_COLOR"))
     handler = LogHandler(fd, write, redactor)
     handler.setLevel(level.upper())
-    root, before = logging.getLogger(), logging.getLogger().level
+    root = logging.getLogger()
+    levels = {name: logging.getLogger(name).level for name in ("", *_QUIET)}
     root.addHandler(handler)
     # Jobs keep their own lines from INFO up, however quiet the service is.
     root.setLevel(min(logging.INFO, handler.level))
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.captureWarnings(True)
     try:
-        yield handler
+        with hooked():
+            yield handler
     finally:
-        logging.captureWarnings(False)
-        root.setLevel(before)
+        for name, before in levels.items():
+            logging.getLogger(name).setLevel(before)
         root.removeHandler(handler)
         handler.close()
