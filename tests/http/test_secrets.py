@@ -11,7 +11,7 @@ import pytest
 
 from trio_jobs import logs
 from trio_jobs.config import Settings
-from trio_jobs.http import passing, views
+from trio_jobs.http import passing
 from trio_jobs.redaction import MASK, Redactor
 from trio_jobs.registry import Ctx, Handler
 
@@ -97,6 +97,8 @@ async def test_nothing_that_is_shown_in_passing_tells_a_secret(api: Api, tmp_pat
         else:
             seen.add((await api.ask("GET", path)).body)
     for id_ in ids.values():
+        seen.add(repr(await api.service.logs(id_)).encode())  # as they are stored
+        seen.add(repr(await api.service.attempts(id_)).encode())
         for part in ("events", "attempts", "logs", "logs?follow", "why"):
             seen.add((await api.ask("GET", f"/jobs/{id_}/{part}")).body)
         # The record itself tells the truth about its payload, and no other secrets.
@@ -130,18 +132,19 @@ async def test_a_list_with_bodies_hides_what_is_in_them(api: Api) -> None:
     assert passing.job_in_passing(raw, redactor, bodies=True).payload is None
 
 
-async def test_records_of_before_are_hidden_where_they_are_listed(api: Api) -> None:
+async def test_records_of_before_are_hidden_where_they_are_shown(tmp_path: Path) -> None:
     """They may have been written by a version, or under a setting, that knew fewer secrets."""
-    posted = await api.post(
-        {"type": "leak", "input": {"password": "x", "then": "raise"}, "wait": 9}
-    )
-    job = await api.service.get(posted.json["id"])
-    error = msgspec.structs.replace(
-        job.error, message=f"password={SECRET}", traceback=f"token: {SECRET}"
-    )
-    old = msgspec.structs.replace(job, error=error)
-    shown = passing.job_in_passing(old, api.service.redactor)
-    assert shown.error == views.ErrorView(error.type, f"password={MASK}", f"token: {MASK}")
+    settings = Settings(data_dir=str(tmp_path), redact=())
+    more = [Handler("leak", leak, max_attempts=1)]
+    async with opened(tmp_path, settings=settings, worker=True, more=more) as api:
+        input_ = {"password": SECRET, "then": "raise"}
+        path = (await api.post({"type": "leak", "input": input_, "wait": 20})).headers["location"]
+        assert SECRET in (await api.get(path + "/logs"))["lines"][0]["message"]
+        api.service.redactor = Redactor(Settings().redact, [SMTP_PASSWORD, SIGNING_KEY])
+        for shown in (path + "/logs", path + "/attempts", path + "/events", "/jobs"):
+            body = (await api.ask("GET", shown)).body
+            assert MASK.encode() in body
+            assert SECRET.encode() not in body
 
 
 @pytest.mark.parametrize("way", ["hot", "quart"])

@@ -7,7 +7,7 @@ import msgspec
 from ..errors import NotFound
 from ..service import Service
 from ..storage.records import body_bytes
-from . import views
+from . import passing, views
 from .answer import Answer
 from .query import job_id
 
@@ -17,8 +17,9 @@ _MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:[\t ]*;[\t -~]*)?\Z")
 
 async def attempts(service: Service, id_: str) -> Answer:
     """GET /jobs/{id}/attempts: oldest first."""
-    found = [views.attempt_view(record) for record in await service.attempts(job_id(id_))]
-    return Answer(200, msgspec.json.encode({"attempts": found}))
+    found = await service.attempts(job_id(id_))
+    shown = [passing.attempt_in_passing(record, service.redactor) for record in found]
+    return Answer(200, msgspec.json.encode({"attempts": shown}))
 
 
 async def why(service: Service, id_: str) -> Answer:

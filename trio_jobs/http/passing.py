@@ -4,6 +4,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..redaction import Redactor
 from ..storage.records import Job, Progress
+from ..storage.watching import AttemptRecord
 from . import views
 
 
@@ -15,9 +16,7 @@ def job_in_passing(job: Job, redactor: Redactor, *, bodies: bool = False) -> vie
     """
     shown = views.view(job, bodies=bodies)
     hide = redactor.text
-    if shown.error is not None:
-        error = shown.error
-        shown.error = views.ErrorView(error.type, hide(error.message), hide(error.traceback))
+    shown.error = _error(shown.error, redactor)
     shown.progress = progress_in_passing(shown.progress, redactor)
     shown.tags = [hide(tag) for tag in shown.tags]
     if shown.unique_key is not None:
@@ -30,10 +29,23 @@ def job_in_passing(job: Job, redactor: Redactor, *, bodies: bool = False) -> vie
     return shown
 
 
+def attempt_in_passing(record: AttemptRecord, redactor: Redactor) -> views.AttemptView:
+    shown = views.attempt_view(record)
+    shown.error = _error(shown.error, redactor)
+    return shown
+
+
 def progress_in_passing(progress: Progress | None, redactor: Redactor) -> Progress | None:
     if progress is None or progress.note is None:
         return progress
     return Progress(progress.done, progress.total, redactor.text(progress.note))
+
+
+def _error(error: views.ErrorView | None, redactor: Redactor) -> views.ErrorView | None:
+    if error is None:
+        return None
+    message, traceback = redactor.text(error.message), redactor.text(error.traceback)
+    return views.ErrorView(error.type, message, traceback)
 
 
 def _body_in_passing(text: str | None, redactor: Redactor) -> tuple[bytes | None, Raw | UnsetType]:
