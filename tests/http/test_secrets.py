@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from trio_jobs.http import passing
 from trio_jobs.redaction import MASK, Redactor
 from trio_jobs.registry import Ctx, Handler
 
-from .asgi import Api, opened
+from .asgi import Api, Conversation, opened
 
 log = logging.getLogger("a.handler")
 
@@ -163,4 +164,17 @@ async def test_a_failed_request_is_logged_under_its_name(
         reply = await api.ask("GET", path, headers={"X-Request-ID": "mine-1"})
         assert reply.status == 500
     assert seen == ["mine-1"]
+
+
+async def test_the_next_request_of_a_connection_has_no_name_before_it_has_its_own(
+    tmp_path: Path,
+) -> None:
+    scope = {
+        "type": "http", "method": "GET", "path": f"/jobs/{UUID(int=1)}", "query_string": b"",
+        "headers": [(b"x-request-id", b"mine-1")],
+    }  # fmt: skip
+    async with opened(tmp_path) as api:
+        conversation = Conversation([b""])
+        await api._app(scope, conversation.receive, conversation.send)
+    assert conversation.reply.headers["x-request-id"] == "mine-1"
     assert logs.request_id.get() is None
