@@ -43,7 +43,9 @@ def settings() -> str:
             default = "yes" if default else "no"
         elif isinstance(default, int):
             default = f"{default:,}"
-        shown = f"`{default}`" if default not in (None, ()) else ""
+        elif isinstance(default, tuple):
+            default = ",".join(default)
+        shown = f"`{default}`" if default not in (None, "") else ""
         lines.append(f"| `{spec.name}` | {shown} | {spec.metadata['help']} |")
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ConfigError
+from .redaction import DEFAULT_WORDS
 from .retention import DEFAULT as DEFAULT_KEEP
 from .retention import Retention
 
@@ -47,6 +48,22 @@ class Settings:
         "full",
         "full: a 2xx survives a power cut. relaxed: it survives kill -9 only.",
         choices=("full", "relaxed"),
+    )
+
+    # the log
+    log_format: str = _setting(
+        "auto",
+        "json: a line per event. pretty: for people. auto: pretty on a terminal.",
+        choices=("auto", "json", "pretty"),
+    )
+    log_level: str = _setting(
+        "info",
+        "What is logged, from this level up.",
+        choices=("debug", "info", "warning", "error", "critical"),
+    )
+    redact: tuple[str, ...] = _setting(
+        DEFAULT_WORDS,
+        "What has one of these in its name is a secret: hidden in logs, errors, lists and events.",
     )
 
     # the workers
@@ -173,6 +190,12 @@ class Settings:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that nothing may show."""
+        values = (getattr(self, spec.name) for spec in fields(self) if spec.metadata.get("secret"))
+        return tuple(value for value in values if value)
 
     @property
     def queue_limits(self) -> dict[str, int]:

@@ -140,7 +140,6 @@ def test_config_says_where_each_value_comes_from_and_no_secret(tmp_path):
         ((), {"TRIO_JOBS_THREADS": "many"}, "not a number"),
         (("--durability", "maybe"), {}, "full, relaxed"),
         (("--concurrency", "0"), {}, "1 or more"),
-        (("--bind", "0.0.0.0:8080"), {}, "only addresses of this machine"),
         (("--database", "mysql://x"), {}, "sqlite:///"),
     ],
 )

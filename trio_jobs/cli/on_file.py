@@ -74,7 +74,7 @@ class OnFile:
                     ended = (await service.get(id_known)).state.final  # before its last lines
                     while lines := await service.logs(id_known, after):
                         for line in lines:
-                            told(msgspec.to_builtins(views.line_view(line)))
+                            told(msgspec.to_builtins(views.line_view(line, service.redactor)))
                         after = lines[-1].n
                     if ended or not follow or await anext(changes, None) is None:
                         return

@@ -29,8 +29,10 @@ def setting_options(names: Iterable[str] | None = None) -> Callable[[F], F]:
 def _option(spec: Any) -> Callable[[F], F]:
     flag = "--" + spec.name.replace("_", "-")
     default = spec.default
-    if isinstance(default, tuple) or default is None:
+    if default is None or default == ():
         shown = "none"
+    elif isinstance(default, tuple):
+        shown = ",".join(default)
     elif isinstance(default, bool):
         shown = "yes" if default else "no"
     else:

@@ -7,6 +7,7 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from .. import logs
 from ..config import Settings
 from ..service import Service
 from . import problems
@@ -44,6 +45,7 @@ def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
     @app.before_request
     async def name_the_request() -> None:
         g.request_id = request_ids.name(request.headers.get("X-Request-ID", ""))
+        logs.request_id.set(g.request_id)  # this task is the request's own
 
     @app.after_request
     async def add_headers(response: Response) -> Response:

@@ -13,10 +13,11 @@ from msgspec import UNSET, UnsetType
 from ..clock import to_rfc3339
 from ..errors import NotFound
 from ..job import Reason, State
+from ..redaction import Redactor
 from ..service import Scope, Service
 from ..storage.records import Job, Progress
 from ..storage.watching import Change, Changes
-from . import views
+from . import passing, views
 from .answer import Answer
 from .call import Call, Param, Route
 from .query import job_id, whole_number
@@ -66,7 +67,7 @@ async def of_all(call: Call) -> Streamed:
                 for change in page.changes:
                     if not call.grant.covers(change.type, change.queue):
                         continue
-                    shown = _view(change, change.at)
+                    shown = _view(change, change.at, service.redactor)
                     if change.first_line is not None:
                         shown.first_line = change.first_line
                     await write(event(change.seq, _name(change), shown))
@@ -116,7 +117,8 @@ class JobStream:
             return True
         self._shown = job.version
         name = _name_of(job.state, job.reason)
-        await write(event(seq, name, _view(job, job.updated_at)))
+        shown = _view(job, job.updated_at, self._service.redactor)
+        await write(event(seq, name, shown))
         return job.state.final
 
     async def _ping(self, write: Write, seq: int) -> bool:
@@ -134,7 +136,7 @@ class JobStream:
             return True
         starts = [change.first_line for change in page.changes if change.first_line is not None]
         for change in page.changes:
-            shown = _view(change, change.at)
+            shown = _view(change, change.at, self._service.redactor)
             if change.first_line is not None:
                 starts.pop(0)
                 shown.lines = await self._lines(change.first_line, starts[0] if starts else None)
@@ -156,7 +158,8 @@ class JobStream:
                 some = await self._service.logs(self._id, self._line, most)
             except NotFound:
                 break
-            lines += [views.line_view(line) for line in some]
+            redactor = self._service.redactor
+            lines += [views.line_view(line, redactor) for line in some]
             if some:
                 self._line = some[-1].n
             if len(some) < most:
@@ -197,7 +200,7 @@ def _name_of(event: str, reason: str | None) -> str:
     return f"job.{_NAMES.get(event, event)}"
 
 
-def _view(of: Change | Job, at: float) -> EventView:
+def _view(of: Change | Job, at: float, redactor: Redactor) -> EventView:
     return EventView(
         id=of.id,
         type=of.type,
@@ -208,7 +211,7 @@ def _view(of: Change | Job, at: float) -> EventView:
         attempt=of.attempt,
         version=of.version,
         at=to_rfc3339(at),
-        progress=of.progress,
+        progress=passing.progress_in_passing(of.progress, redactor),
     )
 
 

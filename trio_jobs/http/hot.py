@@ -11,6 +11,7 @@ Bodies of NDJSON are taken here as well, because Quart would not make their clie
 from collections.abc import Awaitable
 from typing import Any, cast
 
+from .. import logs
 from ..config import Settings
 from ..errors import TooLarge
 from ..service import Scope as Right
@@ -62,12 +63,15 @@ class HotPath:
     ) -> None:
         given = headers.get(b"x-request-id")
         request_id = self._request_ids.name(given.decode("latin-1") if given else "")
+        named = logs.request_id.set(request_id)
         try:
             answer = await coming
         except ClientLeft:
             return
         except Exception as error:
             answer = refusal(error, request_id)
+        finally:
+            logs.request_id.reset(named)  # this task is the connection's
         await send_answer(send, answer, request_id)
 
     async def _create(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:

@@ -14,7 +14,7 @@ from ..config import Settings
 from ..errors import Conflict, InvalidInput, NotFound, TooLarge
 from ..service import Placed, Scope
 from ..storage.records import is_json
-from . import filters, idempotency, ndjson, orders, views, waiting
+from . import filters, idempotency, ndjson, orders, passing, views, waiting
 from .answer import Answer
 from .bodies import JSON, body_too_large, off_loop
 from .call import Call, Param, Route
@@ -125,7 +125,7 @@ async def index(call: Call) -> Answer:
         limit=whole_number("limit", query.get("limit", "50")),
         bodies=bool(include),
     )
-    shown = [views.view(job, include) for job in page.jobs]
+    shown = [passing.job_in_passing(job, call.service.redactor, include) for job in page.jobs]
     if page.next is None:
         return Answer(200, msgspec.json.encode(views.PageView(shown, None)))
     more = urlencode({**query, "cursor": page.next})

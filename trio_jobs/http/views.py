@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..clock import to_rfc3339
 from ..job import State
+from ..redaction import Redactor
 from ..service import Placed, Why
 from ..storage.records import Error, Job, LogLine, Progress, body_bytes, is_json
 from ..storage.watching import AttemptRecord, QueueInfo
@@ -121,7 +122,12 @@ BODIES = frozenset({"input", "output", "payload", "result"})
 
 
 def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
-    """`job` as the API shows it, with those of the BODIES that `include` names."""
+    """`job` as the API shows it, with those of the BODIES that `include` names.
+
+    Those are what was stored, secrets included: a client that asks for a job by its id gets back
+    what was put in. Everywhere else see `passing`. (Errors, notes and log lines have lost
+    their secrets before they were stored.)
+    """
     shown = JobView(
         id=job.id,
         type=job.type,
@@ -191,8 +197,9 @@ def attempt_view(record: AttemptRecord) -> AttemptView:
     )
 
 
-def line_view(line: LogLine) -> LogLineView:
-    return LogLineView(line.n, to_rfc3339(line.at), line.level, line.attempt, line.message)
+def line_view(line: LogLine, redactor: Redactor) -> LogLineView:
+    message = redactor.text(line.message)
+    return LogLineView(line.n, to_rfc3339(line.at), line.level, line.attempt, message)
 
 
 def why_view(why: Why) -> WhyView:

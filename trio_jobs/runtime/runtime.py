@@ -75,6 +75,7 @@ class Runtime:
                 if self._worker is not None and self._worker.stuck:
                     # A handler that ignores its cancellation would keep the nursery open for
                     # ever. All is settled and on disk: leave without it.
+                    logging.shutdown()
                     sys.stdout.flush()
                     sys.stderr.flush()
                     os._exit(0)

@@ -11,6 +11,7 @@ from .. import clock
 from ..config import Settings
 from ..errors import Conflict, Denied, InvalidInput, NotFound, Outdated, Unavailable
 from ..job import State
+from ..redaction import Redactor
 from ..registry import Registry
 from ..storage.base import Store
 from ..storage.records import Job, LogLine, Page
@@ -36,8 +37,8 @@ class Service:
     """What a caller may ask: enqueue, look, wait, steer, and steer many at once.
 
     `watch` tells what happens to jobs, while `watch.run` runs. `hands` says what the worker of this
-    process takes. From `drain` on, new jobs are refused, waits and subscriptions end at once
-    (`stopping`), and everything else goes on working.
+    process takes. `redactor` is for those who show jobs in passing. From `drain` on, new jobs are
+    refused, waits and subscriptions end at once (`stopping`), and everything else goes on working.
 
     Every verb about one job raises NotFound when it is not there; those that change it raise
     Conflict when its state forbids. `within` gives the same service to somebody who may see some of
@@ -60,6 +61,7 @@ class Service:
         self._grant = ANYBODY
         self._limited = False
         self.now = now
+        self.redactor = Redactor(settings.redact, settings.secrets)
         self.watch = Watch(store)
         self.tokens = Tokens(store, now)
         self._health = Health(store, hands, now)

@@ -7,6 +7,7 @@ import trio
 
 from .. import clock
 from ..errors import Unavailable
+from ..logs import about_id
 from ..storage.base import Store
 from ..storage.doorbell import Doorbell
 from ..storage.records import Report, Settlement
@@ -71,4 +72,5 @@ class Settler:
                             "job %s ended as %s, too late: its lease was lost",
                             settlement.id,
                             settlement.state,
+                            extra=about_id(settlement.id),
                         )

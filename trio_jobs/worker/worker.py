@@ -15,6 +15,7 @@ from .. import clock
 from ..config import Settings
 from ..executor import Attempt
 from ..job import Error, Outcome, Reason, Stopped
+from ..logs import about, about_id
 from ..registry import Registry
 from ..service import OTHERS, Hands
 from ..storage.base import Store
@@ -203,7 +204,8 @@ class Worker:
     def _lease_lost(self, lease: Lease) -> None:
         attempt = self._running.attempt(lease.token)
         if attempt is not None:
-            log.warning("job %s lost its lease; stopping it here", lease.id)
+            about_it = about_id(lease.id)
+            log.warning("job %s lost its lease; stopping it here", lease.id, extra=about_it)
             attempt.stop(Reason.LEASE_LOST)
 
     async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Work]) -> None:
@@ -231,7 +233,7 @@ class Worker:
             self._hand.threads.total_tokens += 1  # its thread is lost until it returns
         seconds = trio.current_time() - attempt.stopping_since
         message = f"it did not stop within {seconds:.1f} s of being cancelled ({attempt.reason})"
-        log.error("job %s (%s) is stuck: %s", job.id, job.type, message)
+        log.error("job %s (%s) is stuck: %s", job.id, job.type, message, extra=about(job))
         outcome = Stopped(attempt.reason, Error("Stuck", message))
         self._ended(job, outcome, attempt)
         self._settler.bell.ring()
