@@ -4,6 +4,7 @@ A setting comes from its flag, else from `TRIO_JOBS_<NAME>` (or the file named b
 `TRIO_JOBS_<NAME>_FILE`, for secrets), else from its default. `Settings.load` says which.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -37,6 +38,11 @@ class Settings:
     bind: str = _setting("127.0.0.1:8080", "Address to serve on: HOST:PORT or unix:PATH.")
     database: str = _setting("sqlite:///trio-jobs.db", "Where the jobs are kept.")
     data_dir: str = _setting("trio-jobs-data", "Directory for what jobs produce: outbox, files.")
+    auth: str = _setting(
+        "auto",
+        "Who needs a token. auto: everybody, unless the service is bound to this machine only.",
+        choices=("auto", "required"),
+    )
     shared: bool = _setting(False, "Let other processes of this machine use the same database.")
     durability: str = _setting(
         "full",
@@ -82,6 +88,12 @@ class Settings:
     )
 
     # limits
+    max_queued: int = _setting(
+        1_000_000, "Most jobs that may wait in one queue; then 503. 0: any number."
+    )
+    rate_limit: float = _setting(
+        0.0, "Most requests a second with one token, on average; then 429. 0: any number."
+    )
     max_body: int = _setting(1 * MB, "Largest JSON request body.")
     max_payload: int = _setting(256 * KB, "Largest payload of a JSON job.")
     max_upload: int = _setting(16 * MB, "Largest raw upload.")
@@ -169,6 +181,21 @@ class Settings:
         """The values that nothing may show."""
         values = (getattr(self, spec.name) for spec in fields(self) if spec.metadata.get("secret"))
         return tuple(value for value in values if value)
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Must whoever asks have a token?"""
+        return self.auth == "required" or not self._is_bound_here()
+
+    def _is_bound_here(self) -> bool:
+        """Can only programs of this machine connect?"""
+        host = self.bind.rpartition(":")[0].strip("[]")
+        if self.bind.startswith("unix:") or host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def queue_limits(self) -> dict[str, int]:

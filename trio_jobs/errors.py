@@ -8,7 +8,9 @@
     ├── Conflict              the caller's: the job's state, or a key, forbids it
     │   ├── KeyReused         the caller's: an Idempotency-Key came with another request
     │   └── Outdated          the caller's: the job has changed since it was read
+    ├── Denied                the caller's: the token is not good for this
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
+    │   ├── QueueFull         as many jobs wait in a queue as may
     │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
     ├── StoreError            the operator's: the database cannot be opened or trusted
     │   ├── StoreLocked       the operator's: another process owns the file
@@ -65,12 +67,24 @@ class Outdated(Conflict):
     """The job has changed since it was read."""
 
 
+class Denied(TrioJobsError):
+    """The caller may not ask for this; `scope` is what would allow it, if one does."""
+
+    def __init__(self, detail: str, scope: str = "") -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
 class Unavailable(TrioJobsError):
     """The service cannot take this right now; try again in `retry_after` seconds."""
 
     def __init__(self, detail: str, retry_after: float = 1.0) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class QueueFull(Unavailable):
+    """No more jobs may wait in this queue."""
 
 
 class Uncertain(Unavailable):

@@ -13,6 +13,7 @@ from trio_jobs.config import Settings
 from trio_jobs.http.answer import RequestIds
 from trio_jobs.http.app import create_quart
 from trio_jobs.http.asgi import ASGI
+from trio_jobs.http.gate import Gate
 from trio_jobs.http.hot import HotPath
 from trio_jobs.maintenance import Maintenance
 from trio_jobs.registry import Handler, Registry
@@ -193,6 +194,7 @@ async def opened(
     app: Any = create_quart(service, settings, request_ids)
     if way == "hot":
         app = HotPath(app, service, settings, request_ids)
+        app = Gate(app, service, settings, request_ids)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         await nursery.start(service.watch.run)

@@ -1,7 +1,6 @@
 """`trio-jobs serve`."""
 
 import gc
-import ipaddress
 import logging
 import os
 import resource
@@ -20,7 +19,6 @@ from ..config import Settings
 from ..redaction import Redactor
 from ..registry import Registry
 from ..runtime import Runtime, exit_code, reasons
-from .exits import Exit, fail
 from .settings import load, setting_options
 
 log = logging.getLogger("trio_jobs")
@@ -37,7 +35,6 @@ def serve(**flags: Any) -> None:
     puts them back into their queue, the third exits at once.
     """
     settings, _ = load(flags)
-    _refuse_strangers(settings)
     if sys.stderr is None:  # closed: the next file to be opened would get its number
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     with logs.installed(
@@ -79,23 +76,6 @@ def tune_process() -> None:
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         )
-
-
-def _refuse_strangers(settings: Settings) -> None:
-    """There are no tokens yet, so whoever can connect can enqueue: this machine only."""
-    host = settings.bind.rpartition(":")[0].strip("[]")
-    if settings.bind.startswith("unix:") or host == "localhost":
-        return
-    try:
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass
-    fail(
-        f"--bind {settings.bind}: only addresses of this machine are served (127.0.0.1, ::1, "
-        "unix:PATH), since there is no authentication yet. Put a proxy that has in front.",
-        Exit.USAGE,
-    )
 
 
 def _explained(error: Exception, settings: Settings) -> str:

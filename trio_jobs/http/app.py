@@ -14,6 +14,7 @@ from . import problems
 from .answer import STANDARD_HEADERS, RequestIds, refusal
 from .asgi import ASGI
 from .boundary import Boundary
+from .gate import Gate
 from .hot import HotPath
 from .routes import add_routes, respond
 
@@ -23,7 +24,8 @@ def create_app(service: Service, settings: Settings) -> ASGI:
     request_ids = RequestIds()
     app = cast(ASGI, create_quart(service, settings, request_ids))
     hot = HotPath(app, service, settings, request_ids)
-    return Boundary(hot, settings, request_ids)
+    gate = Gate(hot, service, settings, request_ids)
+    return Boundary(gate, settings, request_ids)
 
 
 def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .answer import STANDARD_HEADERS, Answer
+from ..service import ANYBODY, Grant
+from .answer import STANDARD_HEADERS, Answer, RequestIds, refusal
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -13,8 +14,37 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 _STANDARD = [(name.lower().encode(), value.encode()) for name, value in STANDARD_HEADERS.items()]
 
 
+_GRANT = "trio_jobs.grant"
+_HEADERS = "trio_jobs.headers"
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers; of repeated ones, the first counts."""
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if headers is None:
+        headers = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    return headers
+
+
+def grant_of(scope: Scope) -> Grant:
+    """What the boundary has found out about the caller."""
+    grant: Grant = scope.get(_GRANT, ANYBODY)
+    return grant
+
+
+def set_grant(scope: Scope, grant: Grant) -> None:
+    scope[_GRANT] = grant
+
+
 class ClientLeft(Exception):
     """The client has gone before its answer was ready."""
+
+
+async def refuse(send: Send, error: Exception, scope: Scope, request_ids: RequestIds) -> None:
+    """Answers a request that goes no further."""
+    given = headers_of(scope).get(b"x-request-id", b"").decode("latin-1")
+    request_id = request_ids.name(given)
+    await send_answer(send, refusal(error, request_id), request_id)
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str) -> None:

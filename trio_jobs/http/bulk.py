@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 
-from ..config import Settings
 from ..errors import InvalidInput
 from ..ids import is_job_id
-from ..service import BulkAction, BulkProgress, BulkReport, Service, silent
+from ..service import BulkAction, BulkProgress, BulkReport, Scope, silent
 from ..storage.wishes import Filter
 from . import filters
 from .answer import Answer, refusal
-from .bodies import json_body
+from .bodies import JSON, json_body
+from .call import Call, Route
 from .ndjson import MEDIA_TYPE
+from .problems import UnsupportedMediaType
 from .streams import Streamed, Write
 
 Work = Callable[[BulkReport], Awaitable[BulkProgress]]
@@ -45,18 +46,8 @@ class ProgressView(msgspec.Struct):
 _request = msgspec.json.Decoder(BulkRequest)
 
 
-async def act(
-    service: Service,
-    settings: Settings,
-    action: BulkAction,
-    *,
-    body: bytes,
-    content_type: str,
-    accept: str,
-    request_id: str,
-) -> Answer | Streamed:
-    """POST /jobs/{action}."""
-    request = json_body(settings, _request, body, content_type)
+async def act(action: BulkAction, call: Call) -> Answer | Streamed:
+    request = await json_body(call, _request)
     if (request.ids is None) == (request.filter is None):
         raise InvalidInput('say which jobs: either {"ids": […]} or {"filter": {…}}')
     ids = None if request.ids is None else _ids(request.ids)
@@ -64,16 +55,34 @@ async def act(
     dry_run = request.dry_run
 
     async def work(report: BulkReport) -> BulkProgress:
-        return await service.bulk(action, ids, chosen, dry_run=dry_run, report=report)
+        return await call.service.bulk(action, ids, chosen, dry_run=dry_run, report=report)
 
-    return await carry_out(work, accept, request_id, dry_run=dry_run)
+    return await carry_out(call, work, dry_run=dry_run)
 
 
-async def carry_out(
-    work: Work, accept: str, request_id: str, *, dry_run: bool = False
-) -> Answer | Streamed:
+async def cancel(call: Call) -> Answer | Streamed:
+    """Cancel many jobs.
+
+    Those that wait end at once, those that run are asked to stop. Say which by `ids` or by a
+    `filter`; `dry_run` only counts. With `Accept: application/x-ndjson`, a line each time some more
+    are done.
+    """
+    return await act("cancel", call)
+
+
+async def retry(call: Call) -> Answer | Streamed:
+    """Queue many finished jobs again, with fresh attempts."""
+    return await act("retry", call)
+
+
+async def delete(call: Call) -> Answer | Streamed:
+    """Remove the records of many finished jobs."""
+    return await act("delete", call)
+
+
+async def carry_out(call: Call, work: Work, *, dry_run: bool = False) -> Answer | Streamed:
     """The answer to `work`: whole, or as it goes."""
-    if MEDIA_TYPE not in accept:
+    if MEDIA_TYPE not in call.header(b"accept"):
         return Answer(200, _line(await work(silent), dry_run))
 
     async def produce(write: Write) -> None:
@@ -83,7 +92,7 @@ async def carry_out(
         try:
             await report(await work(report))
         except Exception as error:
-            await write(b'{"problem":' + refusal(error, request_id).body + b"}\n")
+            await write(b'{"problem":' + refusal(error, call.request_id).body + b"}\n")
 
     return Streamed(MEDIA_TYPE, produce)
 
@@ -108,3 +117,17 @@ def _filter(given: dict[str, Any]) -> Filter:
     except InvalidInput as error:
         error.pointer = f"/filter{error.pointer}"
         raise
+
+
+ROUTES = tuple(
+    Route(
+        method="POST",
+        path=f"/jobs/{action}",
+        call=call,
+        scope=Scope.WRITE,
+        takes={JSON: BulkRequest},
+        gives={200: ProgressView},
+        refuses=(InvalidInput, UnsupportedMediaType),
+    )
+    for action, call in {"cancel": cancel, "retry": retry, "delete": delete}.items()
+)

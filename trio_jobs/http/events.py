@@ -4,6 +4,8 @@
 misses nothing. A stream of one job begins with how the job stands, and ends with the job.
 """
 
+from typing import Any
+
 import msgspec
 import trio
 from msgspec import UNSET, UnsetType
@@ -12,12 +14,13 @@ from ..clock import to_rfc3339
 from ..errors import NotFound
 from ..job import Reason, State
 from ..redaction import Redactor
-from ..service import Service
+from ..service import Scope, Service
 from ..storage.records import Job, Progress
 from ..storage.watching import Change, Changes
 from . import passing, views
 from .answer import Answer
-from .query import job_id, parse_query, whole_number
+from .call import Call, Param, Route
+from .query import job_id, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
 from .streams import Streamed, Write
 
@@ -27,7 +30,6 @@ CAUGHT_UP = 0.5
 MAX_LINES = 1_000  # in one reading
 
 _LOST = {"detail": "Some changes before this are forgotten; look at the jobs themselves."}
-_PARAMETERS = frozenset({"after"})
 _NAMES = {State.RUNNING.value: "started"}
 _FINAL = frozenset(state.value for state in State if state.final)
 
@@ -49,9 +51,10 @@ class EventView(msgspec.Struct, kw_only=True):
     lines: list[views.LogLineView] | UnsetType = UNSET
 
 
-async def of_all(service: Service, *, query_string: bytes, last_event_id: str) -> Streamed:
-    """GET /events: every job, from now on or from Last-Event-ID on."""
-    after = _position(query_string, last_event_id)
+async def of_all(call: Call) -> Streamed:
+    """Follow all jobs, from now on or from Last-Event-ID on (Server-Sent Events)."""
+    after = _position(call)
+    service = call.service
 
     async def produce(write: Write) -> None:
         async with service.watch.subscribe(None, after) as changes:
@@ -62,6 +65,8 @@ async def of_all(service: Service, *, query_string: bytes, last_event_id: str) -
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
+                    if not call.grant.covers(change.type, change.queue):
+                        continue
                     shown = _view(change, change.at, service.redactor)
                     if change.first_line is not None:
                         shown.first_line = change.first_line
@@ -70,12 +75,14 @@ async def of_all(service: Service, *, query_string: bytes, last_event_id: str) -
     return Streamed(MEDIA_TYPE, produce)
 
 
-async def of_job(
-    service: Service, id_: str, *, query_string: bytes, last_event_id: str
-) -> Answer | Streamed:
-    """GET /jobs/{id}/events; 204 when it has ended and the client knows all of it."""
-    after = _position(query_string, last_event_id)
-    job = await service.get(job_id(id_))
+async def of_job(call: Call) -> Answer | Streamed:
+    """Follow a job until it ends (Server-Sent Events).
+
+    204 when it has ended and the client knows all of it.
+    """
+    after = _position(call)
+    service = call.service
+    job = await service.get(job_id(call.id))
     if after is not None and job.state.final and not await _has_more(service, job.id, after):
         return Answer(204, b"")
     return Streamed(MEDIA_TYPE, JobStream(service, job.id, after).produce)
@@ -160,8 +167,9 @@ class JobStream:
         return lines
 
 
-def _position(query_string: bytes, last_event_id: str) -> int | None:
-    query = parse_query(query_string, _PARAMETERS)
+def _position(call: Call) -> int | None:
+    query = call.query()
+    last_event_id = call.header(b"last-event-id")
     if last_event_id:  # a browser's, when it comes back; it knows better than the URL
         return whole_number("Last-Event-ID", last_event_id)
     return whole_number("after", query["after"]) if "after" in query else None
@@ -205,3 +213,26 @@ def _view(of: Change | Job, at: float, redactor: Redactor) -> EventView:
         at=to_rfc3339(at),
         progress=passing.progress_in_passing(of.progress, redactor),
     )
+
+
+def _stream(path: str, call: Any, **more: Any) -> Route:
+    return Route(
+        method="GET",
+        path=path,
+        call=call,
+        scope=Scope.READ,
+        query=(Param("after", int, "The id of the last event that is known."),),
+        headers=(Param("Last-Event-ID", str, "The same, as browsers send it."),),
+        **more,
+    )
+
+
+ROUTES = (
+    _stream(
+        "/jobs/{id}/events",
+        of_job,
+        gives={200: MEDIA_TYPE, 204: None},
+        refuses=(NotFound,),
+    ),
+    _stream("/events", of_all, gives={200: MEDIA_TYPE}),
+)

@@ -12,6 +12,7 @@ from ..errors import InvalidInput
 from ..job import State, states_with_status
 from ..service import is_path
 from ..storage.wishes import Filter
+from .call import Param
 from .orders import moment
 from .problems import Malformed
 
@@ -19,7 +20,21 @@ _INPUT = "input."
 # Which field of a Filter a name fills; these take several words.
 _WORDS = {"type": "types", "queue": "queues", "tag": "tags", "key": "keys"}
 _TIMES = frozenset({"created_after", "created_before"})
-_NAMES = frozenset({"status", "state", "error~", *_WORDS, *_TIMES})
+
+
+PARAMS = (
+    Param("status", str, "pending, running, done or failed."),
+    Param("state", str, f"One of {', '.join(State)}."),
+    Param("type", str, "The job's type."),
+    Param("queue", str, "Its queue."),
+    Param("tag", str, "A tag it has."),
+    Param("key", str, "Its unique_key."),
+    Param("created_after", str, "RFC 3339."),
+    Param("created_before", str, "RFC 3339."),
+    Param("error~", str, "Part of its last error's message."),
+)
+"""… and `input.<path>`, which has no name of its own."""
+_NAMES = frozenset(param.name for param in PARAMS)
 
 
 def from_query(query: Mapping[str, str]) -> Filter:
@@ -29,7 +44,7 @@ def from_query(query: Mapping[str, str]) -> Filter:
             known = ", ".join(sorted(_NAMES))
             raise Malformed(
                 f"Unknown query parameter {name!r}; known here: {known}, input.<path>, limit, "
-                "cursor."
+                "cursor, include."
             )
     return _filter(query)
 

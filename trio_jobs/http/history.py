@@ -5,38 +5,45 @@ import re
 import msgspec
 
 from ..errors import NotFound
-from ..service import Service
+from ..service import Scope
 from ..storage.records import body_bytes
 from . import passing, views
 from .answer import Answer
+from .call import Call, Route
 from .query import job_id
 
+ANY_TYPE = "*/*"
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:[\t ]*;[\t -~]*)?\Z")
 
 
-async def attempts(service: Service, id_: str) -> Answer:
-    """GET /jobs/{id}/attempts: oldest first."""
-    found = await service.attempts(job_id(id_))
-    shown = [passing.attempt_in_passing(record, service.redactor) for record in found]
-    return Answer(200, msgspec.json.encode({"attempts": shown}))
+class AttemptsView(msgspec.Struct):
+    attempts: list[views.AttemptView]
 
 
-async def why(service: Service, id_: str) -> Answer:
-    """GET /jobs/{id}/why."""
-    return Answer(200, msgspec.json.encode(views.why_view(await service.why(job_id(id_)))))
+async def attempts(call: Call) -> Answer:
+    """List all attempts of a job, oldest first."""
+    found = await call.service.attempts(job_id(call.id))
+    shown = [passing.attempt_in_passing(record, call.service.redactor) for record in found]
+    return Answer(200, msgspec.json.encode(AttemptsView(shown)))
 
 
-async def payload(service: Service, id_: str) -> Answer:
-    """GET /jobs/{id}/payload: the stored bytes."""
-    job = await service.get(job_id(id_))
+async def why(call: Call) -> Answer:
+    """Say what keeps a job from running."""
+    shown = views.why_view(await call.service.why(job_id(call.id)))
+    return Answer(200, msgspec.json.encode(shown))
+
+
+async def payload(call: Call) -> Answer:
+    """Download the payload: the stored bytes."""
+    job = await call.service.get(job_id(call.id))
     data = body_bytes(job.payload_text, job.payload_hex)
     return _download(f"{job.id}.payload", data, job.content_type)
 
 
-async def result(service: Service, id_: str) -> Answer:
-    """GET /jobs/{id}/result: the stored bytes."""
-    job = await service.get(job_id(id_))
+async def result(call: Call) -> Answer:
+    """Download the result: the stored bytes."""
+    job = await call.service.get(job_id(call.id))
     data = body_bytes(job.result_text, job.result_hex)
     if data is None:
         raise NotFound(f"Job {job.id} has no result; it is {job.state}.")
@@ -54,3 +61,21 @@ def _download(name: str, data: bytes | None, content_type: str | None) -> Answer
             "Content-Disposition": f'attachment; filename="{name}"',
         },
     )
+
+
+ROUTES = tuple(
+    Route(
+        method="GET",
+        path=f"/jobs/{{id}}/{name}",
+        call=call,
+        scope=Scope.READ,
+        gives={200: gives},
+        refuses=(NotFound,),
+    )
+    for name, call, gives in (
+        ("attempts", attempts, AttemptsView),
+        ("why", why, views.WhyView),
+        ("payload", payload, ANY_TYPE),
+        ("result", result, ANY_TYPE),
+    )
+)

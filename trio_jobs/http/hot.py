@@ -9,19 +9,22 @@ Bodies of NDJSON are taken here as well, because Quart would not make their clie
 """
 
 from collections.abc import Awaitable
+from typing import Any, cast
 
 from .. import logs
 from ..config import Settings
 from ..errors import TooLarge
+from ..service import Scope as Right
 from ..service import Service
 from ..storage.records import is_json
 from . import jobs, ndjson
 from .answer import Answer, RequestIds, refusal
-from .asgi import ASGI, ClientLeft, Receive, Scope, Send, send_answer
+from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, headers_of, send_answer
+from .bodies import body_too_large
+from .call import Call
 
 _JOB_PATH = "/jobs/"
 _JOB_PATH_LENGTH = len(_JOB_PATH) + 36
-_READ_HEADERS = frozenset({b"x-request-id", b"if-none-match", b"prefer"})
 
 
 class HotPath:
@@ -39,11 +42,10 @@ class HotPath:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             if method == "POST" and path == "/jobs":
-                headers = dict(reversed(scope["headers"]))  # of repeated ones, the first counts
-                content_type = _text(headers, b"content-type")
+                headers = headers_of(scope)
+                content_type = headers.get(b"content-type", b"").decode("latin-1")
                 if is_json(content_type):
-                    answer = self._create(scope, headers, content_type, receive)
-                    await self._answer(answer, headers, send)
+                    await self._answer(self._create(scope, headers, receive), headers, send)
                     return
                 if ndjson.is_ndjson(content_type):
                     await self._answer(self._create_lines(scope, headers, receive), headers, send)
@@ -51,11 +53,7 @@ class HotPath:
             elif method == "GET" and len(path) == _JOB_PATH_LENGTH and path.startswith(_JOB_PATH):
                 id_ = path[len(_JOB_PATH) :]
                 if "/" not in id_:
-                    headers = {
-                        name: value
-                        for name, value in reversed(scope["headers"])
-                        if name in _READ_HEADERS
-                    }
+                    headers = headers_of(scope)
                     await self._answer(self._read(scope, headers, id_, receive), headers, send)
                     return
         await self._app(scope, receive, send)
@@ -63,7 +61,8 @@ class HotPath:
     async def _answer(
         self, coming: Awaitable[Answer], headers: dict[bytes, bytes], send: Send
     ) -> None:
-        request_id = self._request_ids.name(_text(headers, b"x-request-id"))
+        given = headers.get(b"x-request-id")
+        request_id = self._request_ids.name(given.decode("latin-1") if given else "")
         named = logs.request_id.set(request_id)
         try:
             answer = await coming
@@ -75,41 +74,33 @@ class HotPath:
             logs.request_id.reset(named)  # this task is the connection's
         await send_answer(send, answer, request_id)
 
-    async def _create(
-        self, scope: Scope, headers: dict[bytes, bytes], content_type: str, receive: Receive
-    ) -> Answer:
-        return await jobs.create(
-            self._service,
-            self._settings,
-            body=await self._body(receive),
-            content_type=content_type,
-            query_string=scope["query_string"],
-            prefer=_text(headers, b"prefer"),
-            key=_text(headers, b"idempotency-key"),
-            receive=receive,
-        )
+    async def _create(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
+        body = await self._body(receive)
+        call = self._call(scope, headers, body=body, receive=receive)
+        return cast(Answer, await jobs.CREATE.answer(call))
 
     async def _create_lines(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive
     ) -> Answer:
-        return await ndjson.create(
-            self._service,
-            self._settings,
-            receive=receive,
-            query_string=scope["query_string"],
-            key=_text(headers, b"idempotency-key"),
-        )
+        call = self._call(scope, headers)
+        call.grant.demand(Right.WRITE)
+        return await ndjson.create(call, receive)
 
     async def _read(
         self, scope: Scope, headers: dict[bytes, bytes], id_: str, receive: Receive
     ) -> Answer:
-        return await jobs.read(
-            self._service,
-            id_,
+        call = self._call(scope, headers, params={"id": id_}, receive=receive)
+        return cast(Answer, await jobs.READ.answer(call))
+
+    def _call(self, scope: Scope, headers: dict[bytes, bytes], **more: Any) -> Call:
+        grant = grant_of(scope)
+        return Call(
+            service=self._service.within(grant),
+            settings=self._settings,
+            headers=headers,
             query_string=scope["query_string"],
-            prefer=_text(headers, b"prefer"),
-            if_none_match=_text(headers, b"if-none-match"),
-            receive=receive,
+            grant=grant,
+            **more,
         )
 
     async def _body(self, receive: Receive) -> bytes:
@@ -117,14 +108,9 @@ class HotPath:
         body: bytes = message.get("body", b"")
         while message.get("more_body", False):
             if len(body) > self._settings.max_body:
-                raise TooLarge(jobs.body_too_large(self._settings))
+                raise TooLarge(body_too_large(self._settings.max_body))
             message = await receive()
             body += message.get("body", b"")
         if message["type"] == "http.disconnect":
             raise ClientLeft
         return body
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str:
-    value = headers.get(name)
-    return value.decode("latin-1") if value else ""

@@ -4,46 +4,50 @@ Plain functions from bytes to Answers, so that the Quart routes and the hot path
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from ..config import Settings
-from ..errors import InvalidInput, TooLarge
-from ..service import Placed, Service
-from ..storage.records import is_json
+from ..errors import Conflict, InvalidInput, NotFound, TooLarge
+from ..redaction import Redactor
+from ..service import Placed, Scope
+from ..storage.records import Job, is_json
 from . import filters, idempotency, ndjson, orders, passing, views, waiting
 from .answer import Answer
-from .asgi import Receive
+from .bodies import JSON, body_too_large, off_loop
+from .call import Call, Param, Route
+from .problems import Malformed, UnsupportedMediaType
 from .query import etag, job_id, known_version, parse_query, tags, whole_number
 
-_WAIT = frozenset({"wait"})
+UPLOAD = "application/octet-stream"
 
 
-async def create(
-    service: Service,
-    settings: Settings,
-    *,
-    body: bytes,
-    content_type: str,
-    query_string: bytes,
-    prefer: str,
-    key: str,
-    receive: Receive | None = None,
-) -> Answer:
-    """POST /jobs: one job, an array of jobs, or a raw upload."""
+async def create(call: Call) -> Answer:
+    """Enqueue a job, an array of jobs, or bytes as they are.
+
+    A JSON object is one job, an array (of up to 1,000) all or none. Lines of JSON
+    (application/x-ndjson) are stored in slices and reported at the end. Any other body is the
+    payload itself: `type` and the options are in the query then, and so are the handler's own
+    parameters. With `wait`, the answer comes when the job has ended or the time is over.
+    """
+    service, settings, content_type = call.service, call.settings, call.content_type
     if is_json(content_type):
-        if len(body) > settings.max_body:
-            raise TooLarge(body_too_large(settings))
-        wish = orders.parse_json(body, settings.max_batch, service.now)
-        if query_string:
-            wish = _waited_for(wish, parse_query(query_string, _WAIT))
+        if len(call.body) > settings.max_body:
+            raise TooLarge(body_too_large(settings.max_body))
+        read = partial(orders.parse_json, call.body, settings.max_batch, service.now)
+        wish = await off_loop(len(call.body), read)
+        if call.query_string:
+            wish = _waited_for(wish, parse_query(call.query_string, _WAIT))
     else:
-        wish = orders.parse_upload(body, content_type, parse_query(query_string), service.now)
+        wish = orders.parse_upload(call.body, content_type, call.query(), service.now)
     mark = None
-    if key:
-        print_ = idempotency.fingerprint("POST", "/jobs", query_string, content_type, body)
+    if key := call.header(b"idempotency-key"):
+        print_ = idempotency.fingerprint(
+            "POST", "/jobs", call.query_string, content_type, call.body
+        )
         mark = idempotency.parse_key(key), print_
     placed = await service.enqueue(wish.orders, mark)
     if wish.many:
@@ -54,12 +58,12 @@ async def create(
     if one.replayed:
         headers["Idempotent-Replayed"] = "true"
     wait, minimal = wish.wait, False
-    if prefer:
+    if prefer := call.header(b"prefer"):
         preferences = waiting.Preferences(prefer)
         minimal = preferences.minimal
         wait = preferences.wait if wait is None else wait
     if wait:
-        job = await waiting.wait(service, one.job.id, wait, receive=receive)
+        job = await waiting.wait(service, one.job.id, wait, receive=call.receive)
         one = one._replace(job=job)
     if minimal:
         headers["Preference-Applied"] = "return=minimal"
@@ -84,25 +88,22 @@ def _all_placed(placed: Sequence[Placed]) -> Answer:
     return Answer(status, msgspec.json.encode(shown), headers)
 
 
-async def read(
-    service: Service,
-    id_: str,
-    *,
-    query_string: bytes,
-    prefer: str,
-    if_none_match: str,
-    receive: Receive | None = None,
-) -> Answer:
-    """GET /jobs/{id}: at once, or with `wait` when it has ended or is no longer as it was."""
-    query = parse_query(query_string, _WAIT)
-    id_ = job_id(id_)
+async def read(call: Call) -> Answer:
+    """Show a job with its input and output.
+
+    With `wait`, the answer comes when it has ended or the time is over; with `If-None-Match` too,
+    when it is no longer as it was.
+    """
+    query = call.query()
+    service, id_ = call.service, job_id(call.id)
     wait = waiting.seconds(query["wait"]) if "wait" in query else None
+    prefer, if_none_match = call.header(b"prefer"), call.header(b"if-none-match")
     if prefer and wait is None:
         wait = waiting.Preferences(prefer).wait
     known = tags(if_none_match) if if_none_match else None
     if wait:
         version = known_version(known) if known else None
-        job = await waiting.wait(service, id_, wait, version=version, receive=receive)
+        job = await waiting.wait(service, id_, wait, version=version, receive=call.receive)
     else:
         job = await service.get(id_)
     tag = etag(job.version)
@@ -111,17 +112,22 @@ async def read(
     return Answer(200, msgspec.json.encode(views.view(job)), {"ETag": tag})
 
 
-async def index(service: Service, *, query_string: bytes) -> Answer:
-    """GET /jobs: newest first, without payloads and results."""
-    query = parse_query(query_string)
-    page = await service.list_jobs(
-        filters.from_query(
-            {name: query[name] for name in query if name not in ("limit", "cursor")}
-        ),
+async def index(call: Call) -> Answer:
+    """List jobs, newest first.
+
+    A comma in the text of a filter means "or". Payloads and results are left out unless `include`
+    names them.
+    """
+    query = call.query()
+    include = _included(query.get("include", ""))
+    page = await call.service.list_jobs(
+        filters.from_query({name: query[name] for name in query if name not in _PAGING}),
         before=whole_number("cursor", query["cursor"]) if "cursor" in query else None,
         limit=whole_number("limit", query.get("limit", "50")),
+        bodies=bool(include),
     )
-    shown = [passing.job_in_passing(job, service.redactor) for job in page.jobs]
+    show = partial(_in_passing, page.jobs, include, call.service.redactor)
+    shown = await off_loop(sum(map(_size, page.jobs)), show)
     if page.next is None:
         return Answer(200, msgspec.json.encode(views.PageView(shown, None)))
     more = urlencode({**query, "cursor": page.next})
@@ -130,6 +136,26 @@ async def index(service: Service, *, query_string: bytes) -> Answer:
         msgspec.json.encode(views.PageView(shown, str(page.next))),
         {"Link": f'</jobs?{more}>; rel="next"'},
     )
+
+
+def _size(job: Job) -> int:
+    """Characters in which secrets are looked for."""
+    bodies = (job.payload_text, job.payload_hex, job.result_text, job.result_hex)
+    return sum(len(body) for body in bodies if body)
+
+
+def _in_passing(
+    jobs: Sequence[Job], include: frozenset[str], redactor: Redactor
+) -> list[views.JobView]:
+    return [passing.job_in_passing(job, redactor, include) for job in jobs]
+
+
+def _included(text: str) -> frozenset[str]:
+    chosen = frozenset(word for word in text.split(",") if word)
+    if unknown := sorted(chosen - views.BODIES):
+        known = ", ".join(sorted(views.BODIES))
+        raise Malformed(f"include takes {known}; not {unknown[0]!r}.")
+    return chosen
 
 
 def body_limit(settings: Settings, scope: dict[str, Any]) -> int | None:
@@ -143,5 +169,68 @@ def body_limit(settings: Settings, scope: dict[str, Any]) -> int | None:
     return settings.max_body
 
 
-def body_too_large(settings: Settings) -> str:
-    return f"the body is larger than the limit (max_body): {settings.max_body:,} bytes"
+_WAIT_PARAM = Param("wait", float, "Answer when the job has ended, after so many seconds at most.")
+_PREFER = Param("Prefer", str, "`wait=30`; for a new job also `return=minimal`.")
+_WAIT = frozenset({"wait"})
+_PAGING = frozenset({"limit", "cursor", "include"})
+
+CREATE = Route(
+    method="POST",
+    path="/jobs",
+    call=create,
+    scope=Scope.WRITE,
+    query=(
+        _WAIT_PARAM,
+        *(
+            Param(field.name, field.type, "For an upload: as in the JSON of a job.")
+            for field in msgspec.structs.fields(orders.UploadOptions)
+            if field.name != "wait"
+        ),
+    ),
+    headers=(
+        Param("Idempotency-Key", str, "The same key gets the same job, for 24 h."),
+        _PREFER,
+    ),
+    takes={
+        JSON: orders.JobRequest | list[orders.JobRequest],
+        ndjson.MEDIA_TYPE: orders.LineRequest,
+        UPLOAD: bytes,
+    },
+    gives={
+        200: views.JobView | views.JobsView | views.MinimalView | ndjson.Report,
+        201: views.JobView | views.JobsView | views.MinimalView,
+    },
+    refuses=(InvalidInput, Conflict, TooLarge, UnsupportedMediaType),
+    open=True,
+)
+
+READ = Route(
+    method="GET",
+    path="/jobs/{id}",
+    call=read,
+    scope=Scope.READ,
+    query=(_WAIT_PARAM,),
+    headers=(_PREFER, Param("If-None-Match", str, "The ETag that is known.")),
+    gives={200: views.JobView, 304: None},
+    refuses=(NotFound,),
+)
+
+ROUTES = (
+    CREATE,
+    READ,
+    Route(
+        method="GET",
+        path="/jobs",
+        call=index,
+        scope=Scope.READ,
+        query=(
+            *filters.PARAMS,
+            Param("limit", int, "At most so many jobs, up to 500; 50 unless told."),
+            Param("cursor", int, "Where the page before said to go on (`next`)."),
+            Param("include", str, "Bodies to show, too: input, output, payload, result."),
+        ),
+        gives={200: views.PageView},
+        refuses=(InvalidInput,),
+        open=True,
+    ),
+)

@@ -2,34 +2,39 @@
 
 import msgspec
 
-from ..errors import NotFound
-from ..service import Service
+from ..errors import InvalidInput, NotFound
+from ..service import Scope, Service
 from . import views
 from .answer import Answer
-from .query import job_id, parse_query, whole_number
+from .call import Call, Param, Route
+from .query import job_id, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
 from .streams import Streamed, Write
 
-_PARAMETERS = frozenset({"after", "limit", "follow"})
+
+class LinesView(msgspec.Struct):
+    """`next` is where to go on (`after`); null at the end."""
+
+    lines: list[views.LogLineView]
+    next: int | None
 
 
-async def read(
-    service: Service, id_: str, *, query_string: bytes, last_event_id: str
-) -> Answer | Streamed:
-    """GET /jobs/{id}/logs: oldest first; `next` is where to go on (`after`), null at the end.
+async def read(call: Call) -> Answer | Streamed:
+    """Read what a job has logged, oldest line first.
 
     With `?follow`, a stream of events until the job ends; the `id` of each is the line's number.
     """
-    query = parse_query(query_string, _PARAMETERS)
-    id_ = job_id(id_)
-    after = whole_number("after", last_event_id or query.get("after", "0"))
+    query = call.query()
+    id_ = job_id(call.id)
+    last = call.header(b"last-event-id")
+    after = whole_number("after", last or query.get("after", "0"))
     if "follow" in query:
-        return await _follow(service, id_, after, resumed=bool(last_event_id))
+        return await _follow(call.service, id_, after, resumed=bool(last))
     limit = whole_number("limit", query.get("limit", "1000"))
-    found = await service.logs(id_, after, limit)
-    lines = [views.line_view(line, service.redactor) for line in found]
+    found = await call.service.logs(id_, after, limit)
+    lines = [views.line_view(line, call.service.redactor) for line in found]
     next_ = lines[-1].n if len(lines) == limit else None
-    return Answer(200, msgspec.json.encode({"lines": lines, "next": next_}))
+    return Answer(200, msgspec.json.encode(LinesView(lines, next_)))
 
 
 async def _follow(service: Service, id_: str, after: int, *, resumed: bool) -> Answer | Streamed:
@@ -66,3 +71,21 @@ async def _send_lines(service: Service, id_: str, after: int, write: Write) -> i
         if not lines:
             return None if ended else after
         after = lines[-1].n
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/jobs/{id}/logs",
+        call=read,
+        scope=Scope.READ,
+        query=(
+            Param("after", int, "Only lines with a higher number."),
+            Param("limit", int, "At most so many lines, up to 1,000."),
+            Param("follow", str, "Stream lines as events, until the job ends."),
+        ),
+        headers=(Param("Last-Event-ID", str, "Where a stream was cut off."),),
+        gives={200: LinesView, 204: None},
+        refuses=(NotFound, InvalidInput),
+    ),
+)

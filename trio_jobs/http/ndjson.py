@@ -12,11 +12,12 @@ import msgspec
 import trio
 
 from ..config import Settings
-from ..errors import Conflict, InvalidInput, TooLarge, TrioJobsError, Unavailable
+from ..errors import Conflict, Denied, InvalidInput, TooLarge, TrioJobsError, Unavailable
 from ..service import Order, Placed, Service
 from . import idempotency, orders, problems
 from .answer import Answer
 from .asgi import ClientLeft, Receive
+from .call import Call
 from .problems import Malformed, Problem
 from .query import parse_query
 
@@ -57,17 +58,15 @@ class Line(NamedTuple):
     key: tuple[str, str] | None
 
 
-async def create(
-    service: Service, settings: Settings, *, receive: Receive, query_string: bytes, key: str
-) -> Answer:
+async def create(call: Call, receive: Receive) -> Answer:
     """Stores the good lines, names the bad ones. Raises ClientLeft when the client goes before the
     end; what was stored by then stays stored, as with Unavailable, whose detail says how much.
     """
-    parse_query(query_string, frozenset())
-    if key:
+    parse_query(call.query_string, frozenset())
+    if call.header(b"idempotency-key"):
         raise Malformed("Here each line has an idempotency_key of its own, not the request.")
-    intake = Intake(service)
-    lines = Lines(settings.max_body)
+    intake = Intake(call.service)
+    lines = Lines(call.settings.max_body)
     more = True
     while more:
         message = await receive()
@@ -75,7 +74,7 @@ async def create(
             raise ClientLeft
         more = message.get("more_body", False)
         for number, line in lines.feed(message.get("body", b""), last=not more):
-            intake.take(number, line, settings)
+            intake.take(number, line, call.settings)
             if intake.is_full:
                 await intake.store()
     await intake.store()
@@ -162,7 +161,7 @@ class Intake:
                 try:
                     orders_ = [line.order for line in together]
                     self._count(await self._service.enqueue(orders_))
-                except (InvalidInput, Conflict):
+                except (InvalidInput, Conflict, Denied):
                     alone += together
             await self._store_alone(alone)
         except Unavailable as error:
@@ -179,7 +178,7 @@ class Intake:
         async def store(line: Line) -> None:
             try:
                 self._count(await self._service.enqueue([line.order], line.key))
-            except (InvalidInput, Conflict) as error:
+            except (InvalidInput, Conflict, Denied) as error:
                 self._refuse(line.number, error)
             except Exception as error:  # raised in the nursery, it would leave in a group
                 failures.append(error)

@@ -1,43 +1,80 @@
 """The queues resource."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
-from ..service import Service
+from ..errors import InvalidInput
+from ..service import Scope
 from ..storage.watching import QueueInfo
 from . import views
 from .answer import Answer
-from .bulk import carry_out
+from .bulk import ProgressView, carry_out
+from .call import Call, Route
 from .streams import Streamed
 
 
-async def index(service: Service) -> Answer:
-    """GET /queues: all that have jobs or are paused, by name."""
-    now = service.now()
-    shown = [views.queue_view(queue, now) for queue in await service.queues()]
-    return Answer(200, msgspec.json.encode({"queues": shown}))
+class QueuesView(msgspec.Struct):
+    queues: list[views.QueueView]
 
 
-async def read(service: Service, name: str) -> Answer:
-    """GET /queues/{name}."""
-    return _shown(service, await service.queue(name))
+async def index(call: Call) -> Answer:
+    """List the queues that have jobs or are paused, by name."""
+    now = call.service.now()
+    shown = [views.queue_view(queue, now) for queue in await call.service.queues()]
+    return Answer(200, msgspec.json.encode(QueuesView(shown)))
 
 
-async def pause(service: Service, name: str) -> Answer:
-    """POST /queues/{name}/pause."""
-    return _shown(service, await service.pause(name))
+async def read(call: Call) -> Answer:
+    """Show one queue."""
+    return _shown(call, await call.service.queue(call.name))
 
 
-async def resume(service: Service, name: str) -> Answer:
-    """POST /queues/{name}/resume."""
-    return _shown(service, await service.resume(name))
+async def pause(call: Call) -> Answer:
+    """Pause a queue: it takes jobs, but none starts, in any process."""
+    return _shown(call, await call.service.pause(call.name))
 
 
-async def purge(service: Service, name: str, *, accept: str, request_id: str) -> Answer | Streamed:
-    """POST /queues/{name}/purge: cancels all that waits in it."""
-    return await carry_out(partial(service.purge, name), accept, request_id)
+async def resume(call: Call) -> Answer:
+    """Let a paused queue go on."""
+    return _shown(call, await call.service.resume(call.name))
 
 
-def _shown(service: Service, queue: QueueInfo) -> Answer:
-    return Answer(200, msgspec.json.encode(views.queue_view(queue, service.now())))
+async def purge(call: Call) -> Answer | Streamed:
+    """Cancel all that waits in a queue; what runs goes on."""
+    return await carry_out(call, partial(call.service.purge, call.name))
+
+
+def _shown(call: Call, queue: QueueInfo) -> Answer:
+    return Answer(200, msgspec.json.encode(views.queue_view(queue, call.service.now())))
+
+
+def _steer(
+    verb: str, call: Callable[[Call], Awaitable[Answer | Streamed]], gives: Any = views.QueueView
+) -> Route:
+    return Route(
+        method="POST",
+        path=f"/queues/{{name}}/{verb}",
+        call=call,
+        scope=Scope.QUEUES,
+        gives={200: gives},
+        refuses=(InvalidInput,),
+    )
+
+
+ROUTES = (
+    Route(method="GET", path="/queues", call=index, scope=Scope.READ, gives={200: QueuesView}),
+    Route(
+        method="GET",
+        path="/queues/{name}",
+        call=read,
+        scope=Scope.READ,
+        gives={200: views.QueueView},
+        refuses=(InvalidInput,),
+    ),
+    _steer("pause", pause),
+    _steer("resume", resume),
+    _steer("purge", purge, ProgressView),
+)

@@ -118,11 +118,14 @@ def _error(error: Error | None) -> ErrorView | None:
     return None if error is None else ErrorView(error.type, error.message, error.traceback)
 
 
-def view(job: Job, *, bodies: bool = True) -> JobView:
-    """`job` as the API shows it, with or without payload and result.
+BODIES = frozenset({"input", "output", "payload", "result"})
+
+
+def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
+    """`job` as the API shows it, with those of the BODIES that `include` names.
 
     Those are what was stored, secrets included: a client that asks for a job by its id gets back
-    what was put in. Everywhere else see `passing`. (Errors, notes and log lines have lost
+    what was put in. For everybody else see `passing`. (Errors, notes and log lines have lost
     their secrets before they were stored.)
     """
     shown = JobView(
@@ -150,15 +153,21 @@ def view(job: Job, *, bodies: bool = True) -> JobView:
         version=job.version,
         error=_error(job.error),
     )
-    if bodies:
+    if "payload" in include:
         shown.payload = body_bytes(job.payload_text, job.payload_hex)
+    if "input" in include:
         if job.payload_text is not None:
             shown.input = Raw(job.payload_text)
         if job.params:
             shown.params = job.params
+    if "result" in include:
         shown.result = body_bytes(job.result_text, job.result_hex)
-        if job.result_text is not None and is_json(job.result_content_type or ""):
-            shown.output = Raw(job.result_text)
+    if (
+        "output" in include
+        and job.result_text is not None
+        and is_json(job.result_content_type or "")
+    ):
+        shown.output = Raw(job.result_text)
     return shown
 
 

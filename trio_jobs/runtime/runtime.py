@@ -15,7 +15,7 @@ from functools import partial
 import trio
 
 from ..config import Settings
-from ..errors import StoreBroken, TrioJobsError
+from ..errors import ConfigError, StoreBroken, TrioJobsError
 from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
@@ -61,6 +61,7 @@ class Runtime:
         with self._signals.handled():
             async with trio.open_nursery() as nursery:
                 store = await nursery.start(self._run_store)
+                await self._check_tokens()
                 await nursery.start(self._part, self._maintenance.run)
                 await nursery.start(self._part, self._service.watch.run)
                 if self._worker is not None:
@@ -79,6 +80,19 @@ class Runtime:
                     sys.stderr.flush()
                     os._exit(0)
                 nursery.cancel_scope.cancel()
+
+    async def _check_tokens(self) -> None:
+        """Raises ConfigError when everybody needs a token and there is none."""
+        if not self._settings.needs_tokens:
+            return
+        if not await self._service.tokens.all():
+            raise ConfigError(
+                f"{self._settings.bind}: whoever asks needs a token there, and none has been made. "
+                "Make one: trio-jobs token create NAME --scope admin "
+                f"--database {self._settings.database}"
+            )
+        if self._settings.tls_cert is None:
+            log.warning("tokens and jobs travel unencrypted: set tls_cert, or put TLS in front")
 
     async def _part(
         self, run: Callable[..., Awaitable[None]], *, task_status: trio.TaskStatus[None]
@@ -195,4 +209,6 @@ def reasons(error: BaseException) -> list[TrioJobsError | OSError]:
 
 def exit_code(found: list[TrioJobsError | OSError]) -> int:
     """What the process exits with for these reasons."""
-    return EXIT_BROKEN if any(isinstance(reason, StoreBroken) for reason in found) else 1
+    if any(isinstance(reason, StoreBroken) for reason in found):
+        return EXIT_BROKEN
+    return 2 if isinstance(found[0], ConfigError) else 1

@@ -36,16 +36,19 @@ from .records import (
     Settlement,
 )
 from .threads import RunSync, in_thread
+from .tokens import Token
 from .watching import AttemptRecord, Change, Changes, QueueInfo
 from .wishes import Amendment, Filter, Moved, Scan
 from .write import Write, as_json
 from .writes import (
+    AddToken,
     Claim,
     Expire,
     Extend,
     Pause,
     Promote,
     Prune,
+    RemoveToken,
     Rescue,
     Settle,
     Tell,
@@ -78,6 +81,7 @@ class SqliteStore:
             self._commit,
             patience=lambda write: write.patience,
             weight=lambda write: write.weight,
+            may_be_refused=lambda write: isinstance(write, Enqueue),
         )
         self._reads = Batcher[Sequence[str]](partial(run_sync, self.file.read_jobs))
         self._queries = Batcher[Query](partial(run_sync, self.file.read_values))
@@ -213,6 +217,12 @@ class SqliteStore:
             self.doorbell.ring()
         return rescued
 
+    async def add_token(self, token: Token) -> None:
+        await self._writes(AddToken(token))
+
+    async def remove_token(self, id: str) -> bool:
+        return cast(bool, await self._writes(RemoveToken(id)))
+
     async def check_writable(self) -> None:
         await self._writes(Touch())
 
@@ -272,6 +282,9 @@ class SqliteStore:
         for queue, state, n in msgspec.json.decode(text, type=list[tuple[str, State, int]]):
             counts.setdefault(queue, {})[state] = n
         return counts
+
+    async def tokens(self) -> list[Token]:
+        return msgspec.json.decode(await self._read("tokens"), type=list[Token])
 
     def pulse(self) -> Pulse:
         return self.file.pulse()

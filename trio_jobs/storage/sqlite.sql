@@ -66,6 +66,21 @@ insert into queues (name, paused_at) values (?, ?) on conflict do nothing
 -- name: resume
 delete from queues where name = ?
 
+-- name: add_token
+-- 1: a token as an array, in the order of tokens.Token
+insert into tokens (id, hash, name, scopes, types, queues, created_at, expires_at)
+select ?1 ->> 0, ?1 ->> 1, ?1 ->> 2, ?1 -> 3, nullif(?1 -> 4, 'null'), nullif(?1 -> 5, 'null'),
+       ?1 ->> 6, ?1 ->> 7
+
+-- name: remove_token
+delete from tokens where id = ? returning id
+
+-- name: tokens
+select json_group_array(json_array(
+  id, hash, name, json(scopes), json(types), json(queues), created_at, expires_at
+) order by created_at, id)
+from tokens
+
 -- name: touch
 -- A row that comes and goes: an update to the same value would not reach the disk.
 insert into counts (queue, state, n) values ('', '', 0);

@@ -15,6 +15,7 @@ import msgspec
 from ..job import CRASHES_ALLOWED, State
 from .batcher import Patience
 from .records import Claimed, Expired, Lease, Promoted, Report, Rescued, Settlement
+from .tokens import Token
 from .wishes import Moved
 from .write import Write, as_json, call, run, value, weight
 
@@ -179,6 +180,24 @@ class Tell(Write):
     def run(self, db: apsw.Connection) -> set[str]:
         said = call(db, "do_report", as_json(self.reports), self.now)
         return set(msgspec.json.decode(said, type=list[str]))
+
+
+@dataclass(frozen=True, slots=True)
+class AddToken(Write):
+    token: Token
+    order = 10
+
+    def run(self, db: apsw.Connection) -> None:
+        run(db, "add_token", as_json(self.token))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveToken(Write):
+    id: str
+    order = 10
+
+    def run(self, db: apsw.Connection) -> bool:
+        return value(db, "remove_token", self.id) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+"""What a caller may do: which calls, and which jobs."""
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import Denied
+from ..storage.wishes import Filter
+
+
+class Scope(StrEnum):
+    """A kind of calls. ADMIN is good for all of them."""
+
+    READ = "jobs:read"
+    WRITE = "jobs:write"
+    WORK = "jobs:work"
+    QUEUES = "queues:admin"
+    ADMIN = "admin"
+
+
+class Grant(NamedTuple):
+    """`types` and `queues` are those of the jobs it is about; None: all. `id` is the token's, or
+    empty for who needs none.
+    """
+
+    id: str
+    scopes: frozenset[Scope]
+    types: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
+
+    def demand(self, scope: Scope) -> None:
+        """Raises Denied unless it is good for `scope`."""
+        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+            raise Denied(f"The token has no scope {scope}.", scope)
+
+    @property
+    def is_limited(self) -> bool:
+        return self.types is not None or self.queues is not None
+
+    def covers(self, type_: str, queue: str) -> bool:
+        """Is a job of this type, in this queue, one of those it is about?"""
+        return _allows(self.types, type_) and _allows(self.queues, queue)
+
+    def narrow(self, filter: Filter) -> Filter:
+        """`filter`, but only jobs that it is about."""
+        return msgspec.structs.replace(
+            filter, types=_both(filter.types, self.types), queues=_both(filter.queues, self.queues)
+        )
+
+    def sees_queue(self, queue: str) -> bool:
+        """May some of what is in this queue be its business?"""
+        return _allows(self.queues, queue)
+
+    def covers_queue(self, queue: str) -> bool:
+        """Is all that is in this queue?"""
+        return self.types is None and _allows(self.queues, queue)
+
+
+def _allows(names: Collection[str] | None, name: str) -> bool:
+    return names is None or name in names
+
+
+def _both(wanted: list[str] | None, allowed: frozenset[str] | None) -> list[str] | None:
+    if allowed is None:
+        return wanted
+    return sorted(allowed if wanted is None else allowed.intersection(wanted))
+
+
+ANYBODY = Grant("", frozenset({Scope.ADMIN}))
+"""Who asks where no token is needed."""
+
+NOBODY = Grant("", frozenset())
+"""Who has no token where one is needed, and asks for what everybody may see."""
