@@ -12,8 +12,9 @@ import msgspec
 
 from ..config import Settings
 from ..errors import Conflict, InvalidInput, NotFound, TooLarge
+from ..redaction import Redactor
 from ..service import Placed, Scope
-from ..storage.records import is_json
+from ..storage.records import Job, is_json
 from . import filters, idempotency, ndjson, orders, passing, views, waiting
 from .answer import Answer
 from .bodies import JSON, body_too_large, off_loop
@@ -125,7 +126,8 @@ async def index(call: Call) -> Answer:
         limit=whole_number("limit", query.get("limit", "50")),
         bodies=bool(include),
     )
-    shown = [passing.job_in_passing(job, call.service.redactor, include) for job in page.jobs]
+    show = partial(_in_passing, page.jobs, include, call.service.redactor)
+    shown = await off_loop(sum(map(_size, page.jobs)), show)
     if page.next is None:
         return Answer(200, msgspec.json.encode(views.PageView(shown, None)))
     more = urlencode({**query, "cursor": page.next})
@@ -134,6 +136,18 @@ async def index(call: Call) -> Answer:
         msgspec.json.encode(views.PageView(shown, str(page.next))),
         {"Link": f'</jobs?{more}>; rel="next"'},
     )
+
+
+def _size(job: Job) -> int:
+    """Characters in which secrets are looked for."""
+    bodies = (job.payload_text, job.payload_hex, job.result_text, job.result_hex)
+    return sum(len(body) for body in bodies if body)
+
+
+def _in_passing(
+    jobs: Sequence[Job], include: frozenset[str], redactor: Redactor
+) -> list[views.JobView]:
+    return [passing.job_in_passing(job, redactor, include) for job in jobs]
 
 
 def _included(text: str) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Jobs as those see them who leaf through lists or listen to events: without their secrets."""
 
-from msgspec import UNSET, Raw
+import msgspec
 
 from ..redaction import Redactor
 from ..storage.records import Job, Progress
@@ -11,30 +11,17 @@ from . import views
 def job_in_passing(
     job: Job, redactor: Redactor, include: frozenset[str] = frozenset()
 ) -> views.JobView:
-    """`job` as one of a list: whoever leafs through jobs is not shown the secrets in them.
+    """`job` as one of a list, with those of its bodies that `include` names.
 
-    `include` has names of views.BODIES; of those, what is not JSON (an upload) is null. What was
-    stored is shown where a job is asked for by its id, and where it has just been made: see
-    `views.view`.
+    Whoever leafs through jobs is not shown the secrets in them. What was stored is shown where a
+    job is asked for by its id, and where it has just been made: see `views.view`.
     """
-    shown = views.view(job, include)
-    hide = redactor.text
+    shown = views.view(_without_secrets(job, redactor) if include else job, include)
     shown.error = _error(shown.error, redactor)
     shown.progress = progress_in_passing(shown.progress, redactor)
-    shown.tags = [hide(tag) for tag in shown.tags]
+    shown.tags = [redactor.text(tag) for tag in shown.tags]
     if shown.unique_key is not None:
-        shown.unique_key = hide(shown.unique_key)
-    payload, result = _hidden(job.payload_text, redactor), _hidden(job.result_text, redactor)
-    if "payload" in include:
-        shown.payload = payload
-    if "result" in include:
-        shown.result = result
-    if shown.input is not UNSET and payload is not None:
-        shown.input = Raw(payload)
-    if shown.output is not UNSET and result is not None:
-        shown.output = Raw(result)
-    if shown.params is not UNSET:
-        shown.params = redactor.json(shown.params)
+        shown.unique_key = redactor.text(shown.unique_key)
     return shown
 
 
@@ -57,5 +44,25 @@ def _error(error: views.ErrorView | None, redactor: Redactor) -> views.ErrorView
     return views.ErrorView(error.type, message, traceback)
 
 
-def _hidden(text: str | None, redactor: Redactor) -> bytes | None:
-    return None if text is None else redactor.json_text(text).encode()
+def _without_secrets(job: Job, redactor: Redactor) -> Job:
+    return msgspec.structs.replace(
+        job,
+        payload_text=_json(job.payload_text, redactor),
+        payload_hex=_bytes(job.payload_hex, redactor),
+        result_text=_json(job.result_text, redactor),
+        result_hex=_bytes(job.result_hex, redactor),
+        params=redactor.json(job.params),
+    )
+
+
+def _json(text: str | None, redactor: Redactor) -> str | None:
+    return None if text is None else redactor.json_text(text)
+
+
+def _bytes(raw_hex: str | None, redactor: Redactor) -> str | None:
+    """An upload may be text, or hold some; what is not keeps its bytes."""
+    if raw_hex is None:
+        return None
+    text = bytes.fromhex(raw_hex).decode("latin-1")
+    hidden = redactor.text(text)
+    return raw_hex if hidden is text else hidden.encode("latin-1").hex()

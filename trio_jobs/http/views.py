@@ -125,7 +125,7 @@ def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
     """`job` as the API shows it, with those of the BODIES that `include` names.
 
     Those are what was stored, secrets included: a client that asks for a job by its id gets back
-    what was put in. Everywhere else see `passing`. (Errors, notes and log lines have lost
+    what was put in. For everybody else see `passing`. (Errors, notes and log lines have lost
     their secrets before they were stored.)
     """
     shown = JobView(
