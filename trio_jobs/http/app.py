@@ -1,5 +1,6 @@
 """The whole app, and what every answer of Quart's has in common."""
 
+import re
 from typing import cast
 
 import msgspec
@@ -14,15 +15,26 @@ from .answer import STANDARD_HEADERS, RequestIds, refusal
 from .asgi import ASGI
 from .boundary import Boundary
 from .hot import HotPath
+from .measured import Measured, Routes
 from .routes import add_routes, respond
+
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+?)_?>")
 
 
 def create_app(service: Service, settings: Settings) -> ASGI:
     """The ASGI app over `service`; it owns nothing and starts nothing."""
     request_ids = RequestIds()
-    app = cast(ASGI, create_quart(service, settings, request_ids))
-    hot = HotPath(app, service, settings, request_ids)
-    return Boundary(hot, settings, request_ids)
+    app = create_quart(service, settings, request_ids)
+    hot = HotPath(cast(ASGI, app), service, settings, request_ids)
+    return Measured(Boundary(hot, settings, request_ids), service.metrics, routes_of(app).of)
+
+
+def routes_of(app: QuartTrio) -> Routes:
+    """The templates of all routes, as `/jobs/{id}`."""
+    return Routes(
+        (rule.methods or (), _PARAMETER.sub(r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+    )
 
 
 def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:

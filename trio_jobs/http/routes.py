@@ -10,7 +10,7 @@ from quart_trio import QuartTrio
 from ..builtin.outbox import list_outbox
 from ..config import Settings
 from ..service import BulkAction, Service
-from . import bulk, events, history, jobs, logs, moves, problems, queues
+from . import bulk, events, history, jobs, logs, metrics, moves, problems, queues
 from .answer import Answer
 from .streams import StreamBody, Streamed
 
@@ -238,6 +238,10 @@ def _add_house(app: QuartTrio, service: Service, settings: Settings) -> None:
     async def ready() -> Response:
         await service.check()
         return respond(Answer(200, b'{"status":"ready"}'))
+
+    @app.get("/metrics")
+    async def expose_metrics() -> Response:
+        return respond(await metrics.expose(service, accept=_header("Accept")))
 
     @app.get("/problems/<slug>")
     async def explain(slug: str) -> Response:

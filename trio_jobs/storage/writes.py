@@ -28,6 +28,7 @@ class Settle(Write):
     now: float
     reports: Sequence[Report] = ()
     order = 0
+    ends = True
     patience = Patience.MOMENT
 
     @property
@@ -55,6 +56,7 @@ class Rescue(Write):
     living: Callable[[], set[str]]
     limit: int
     order = 1
+    ends = True
 
     def run(self, db: apsw.Connection) -> Rescued:
         living = as_json(sorted(self.living()))
@@ -80,6 +82,7 @@ class Expire(Write):
     now: float
     limit: int
     order = 3
+    ends = True
 
     def run(self, db: apsw.Connection) -> Expired:
         said = call(db, "do_expire", self.now, self.limit)
@@ -109,6 +112,7 @@ class Wish(Write):
     procedure: str
     args: tuple[Any, ...]
     order = 6
+    ends = True
 
     def run(self, db: apsw.Connection) -> dict[str, Moved]:
         said = call(db, self.procedure, *self.args)

@@ -1,0 +1,89 @@
+"""The metrics resource: what this process has counted, and how the queues and its worker stand."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import trio
+
+from .. import __version__
+from ..errors import Unavailable
+from ..job import State
+from ..metrics import OTHER, Distribution, Family, Labels, Metrics, families
+from ..service import Hands, Service
+from ..storage.watching import QueueInfo
+from .answer import Answer
+
+OPENMETRICS = "application/openmetrics-text"
+
+Gauges = dict[Family, dict[Labels, float]]
+Readings = Mapping[Family, Mapping[Labels, float | Distribution]]
+
+
+async def expose(service: Service, *, accept: str) -> Answer:
+    """GET /metrics: Prometheus' text format, or OpenMetrics for those who ask for it.
+
+    While the database cannot be read, what is known without it comes all the same.
+    """
+    readings: Readings = {
+        families.BUILD: {(__version__, platform.python_version()): 1},
+        **service.metrics.counts(),
+        **service.metrics.distributions(),
+        **_worker(service.hands(), draining=service.draining),
+        **await _queues(service),
+    }
+    text, content_type = await trio.to_thread.run_sync(_render, readings, _is_openmetrics(accept))
+    return Answer(200, text, {"Content-Type": content_type})
+
+
+def _render(readings: Readings, openmetrics: bool) -> tuple[bytes, str]:
+    # Imported here, in the thread: it takes 50 ms, and most processes are never asked.
+    from .exposition import render
+
+    return render(readings, openmetrics=openmetrics)
+
+
+def _is_openmetrics(accept: str) -> bool:
+    kinds = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
+    return OPENMETRICS in kinds
+
+
+def _worker(hands: Hands | None, *, draining: bool) -> Gauges:
+    if hands is None or not hands.limits:
+        return {families.WORKERS: {(): 0}}
+    busy = sum(hands.running.values())
+    idle = 0 if draining else max(sum(hands.limits.values()) - busy, 0)
+    slots: dict[Labels, float] = {("busy",): busy, ("idle",): idle, ("stuck",): hands.stuck}
+    return {families.WORKERS: {(): 1}, families.SLOTS: slots}
+
+
+async def _queues(service: Service) -> Gauges:
+    try:
+        queues = await service.queues()
+    except Unavailable:
+        return {}
+    return queue_gauges(queues, service.metrics, service.now())
+
+
+def queue_gauges(queues: Sequence[QueueInfo], metrics: Metrics, now: float) -> Gauges:
+    """Sums of those that share a label, and of their ages the greatest.
+
+    Queues that were there once show zeros: a line that ends looks like a process that died.
+    """
+    labels = [metrics.queue(queue.name) for queue in queues]
+    names = {*metrics.queues, *labels}
+    jobs: dict[Labels, float] = {(name, str(state)): 0 for name, state in product(names, State)}
+    latency: dict[Labels, float] = {(name,): 0 for name in names}
+    paused: dict[Labels, float] = {(name,): 0 for name in names}
+    for label, queue in zip(labels, queues, strict=True):
+        for state, n in queue.counts.items():
+            jobs[label, str(state)] += n
+        if queue.oldest_due is not None:
+            latency[(label,)] = max(latency[(label,)], now - queue.oldest_due)
+        if queue.paused_at is not None and label != OTHER:
+            paused[(label,)] = 1
+    return {
+        families.QUEUE_JOBS: jobs,
+        families.QUEUE_LATENCY: latency,
+        families.QUEUE_PAUSED: paused,
+    }
