@@ -16,44 +16,60 @@ from prometheus_client.utils import floatToGoString
 
 from ..metrics import FAMILIES, Distribution, Family, Labels
 
-Values = Mapping[Labels, float | Distribution]
+Numbers = Mapping[Labels, float]
+Distributions = Mapping[Labels, Distribution]
 
 
-def render(readings: Mapping[Family, Values], *, openmetrics: bool) -> tuple[bytes, str]:
+def render(
+    numbers: Mapping[Family, Numbers],
+    distributions: Mapping[Family, Distributions],
+    *,
+    openmetrics: bool,
+) -> tuple[bytes, str]:
     """The text, and its content type. Families without a value are there with HELP and TYPE."""
-    collector = _Readings(readings)
+    collector = _Readings(numbers, distributions)
     if openmetrics:
-        text = openmetrics_format.generate_latest(collector)
+        text = openmetrics_format.generate_latest(collector)  # type: ignore[no-untyped-call]
         return text, openmetrics_format.CONTENT_TYPE_LATEST
     return generate_latest(collector), CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Readings(Collector):
-    def __init__(self, readings: Mapping[Family, Values]) -> None:
-        self._readings = readings
+    def __init__(
+        self, numbers: Mapping[Family, Numbers], distributions: Mapping[Family, Distributions]
+    ) -> None:
+        self._numbers = numbers
+        self._distributions = distributions
 
     def collect(self) -> Iterator[Metric]:
         for family in FAMILIES:
-            yield _metric(family, self._readings.get(family, {}))
+            if family.kind == "histogram":
+                yield _histogram(family, self._distributions.get(family, {}))
+            elif family.kind == "info":
+                yield _info(family, self._numbers.get(family, {}))
+            else:
+                yield _number(family, self._numbers.get(family, {}))
 
 
-def _metric(family: Family, values: Values) -> Metric:
-    name, about, names = family.name, family.about, family.labels
-    if family.kind == "histogram":
-        histogram = HistogramMetricFamily(name, about, labels=names)
-        bounds = [*map(floatToGoString, family.bounds), "+Inf"]
-        for labels, value in sorted(values.items()):
-            if isinstance(value, Distribution):
-                buckets = list(zip(bounds, value.cumulative, strict=True))
-                histogram.add_metric(labels, buckets, value.sum)
-        return histogram
-    if family.kind == "info":
-        info = InfoMetricFamily(name.removesuffix("_info"), about)
-        for labels in values:
-            info.add_metric((), dict(zip(names, labels, strict=True)))
-        return info
-    one = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    metric = one(name.removesuffix("_total"), about, labels=names)
-    for labels, value in sorted(values.items()):
+def _histogram(family: Family, distributions: Distributions) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.about, labels=family.labels)
+    bounds = [*map(floatToGoString, family.bounds), "+Inf"]
+    for labels, one in sorted(distributions.items()):
+        buckets = list(zip(bounds, one.cumulative, strict=True))
+        metric.add_metric(labels, buckets, one.sum)
+    return metric
+
+
+def _info(family: Family, numbers: Numbers) -> Metric:
+    metric = InfoMetricFamily(family.name.removesuffix("_info"), family.about)
+    for labels in numbers:
+        metric.add_metric((), dict(zip(family.labels, labels, strict=True)))
+    return metric
+
+
+def _number(family: Family, numbers: Numbers) -> Metric:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = kind(family.name.removesuffix("_total"), family.about, labels=family.labels)
+    for labels, value in sorted(numbers.items()):
         metric.add_metric(labels, value)
     return metric
