@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from trio_jobs.storage.watching import QueueInfo
 
 from .conftest import EPOCH, StartSystem, System, now
 
-DATA = Path(__file__).parent.parent / "trio_jobs" / "metrics"
+DATA = files("trio_jobs.metrics")
 INVENTED = 10_000
 LEASE = 600.0  # longer than any attempt may take: no heartbeat runs here
 

@@ -60,11 +60,11 @@ class Metrics:
 
     def started(self, queue: str, waits: list[float]) -> None:
         """Jobs were claimed that had been due for so long, in seconds."""
-        self._wait.observe_all([max(wait, 0.0) for wait in waits], self.queue(queue))
+        self._wait.observe_all(_forward(waits), self.queue(queue))
 
     def settled(self, type_: str, durations: list[float]) -> None:
         """Attempts came to a verdict after so many seconds each."""
-        self._run.observe_all([max(one, 0.0) for one in durations], self.type(type_))
+        self._run.observe_all(_forward(durations), self.type(type_))
 
     def delivered(self, outcome: str) -> None:
         """An attempt of a webhook job has ended."""
@@ -112,3 +112,8 @@ class Metrics:
             families.BATCH: self._batch.distributions(),
             families.LAG: self._lag.distributions(),
         }
+
+
+def _forward(seconds: list[float]) -> list[float]:
+    """The wall clock may be set back meanwhile; nothing takes less than no time."""
+    return seconds if min(seconds) >= 0 else [max(one, 0.0) for one in seconds]

@@ -43,15 +43,16 @@ create temp table ended (
   n integer not null,
   primary key (queue, type, state)
 ) strict, without rowid;
-create temp view do_count_ended as select null as unused;
-create temp trigger count_ended instead of insert on do_count_ended
-begin
-  insert into ended (queue, type, state, n)
-  select queue, type, state, count(*) from moved
-  where state in ('done', 'failed', 'cancelled')
-  group by queue, type, state
-  on conflict (queue, type, state) do update set n = n + excluded.n;
-end;
+
+-- The moves of a verb, those alike as one.
+create temp table steps (
+  queue text not null,
+  to_queue text,
+  type text,
+  was text not null,
+  state text,
+  n integer not null
+) strict;
 
 -- The end of every verb that moves jobs on: count them, tell the watchers, forget them.
 --
@@ -61,16 +62,28 @@ end;
 create temp view do_finish as select null as now;
 create temp trigger finish instead of insert on do_finish
 begin
+  insert into steps (queue, to_queue, type, was, state, n)
+  select queue, to_queue, type, was, state, count(*) from moved
+  group by queue, to_queue, type, was, state;
+
   insert into counts (queue, state, n)
   select queue, state, sum(n)
   from (
-    select queue, was as state, -1 as n from moved
+    select queue, was as state, -n as n from steps
     union all
-    select coalesce(to_queue, queue), state, 1 from moved where state is not null
+    select coalesce(to_queue, queue), state, n from steps where state is not null
   )
   where true
   group by queue, state
   on conflict (queue, state) do update set n = n + excluded.n;
+
+  insert into ended (queue, type, state, n)
+  select queue, type, state, sum(n) from steps
+  where type is not null and state in ('done', 'failed', 'cancelled')
+  group by queue, type, state
+  on conflict (queue, type, state) do update set n = n + excluded.n;
+
+  delete from steps;
 
   insert into changes (seq, at, event, reason)
   select seq, new.now, coalesce(event, state), reason from moved where state is not null;
@@ -110,7 +123,6 @@ begin
   update jobs set unique_until = null
   where seq in (select seq from moved where holds and state in ('done', 'failed', 'cancelled'))
     and unique_until >= 1e18;
-  insert into do_count_ended values (null);
 end;
 
 -- settle: rows are arrays in the order of records.Settlement.
@@ -319,7 +331,6 @@ begin
       finished_at = new.now, unique_until = iif(unique_until >= 1e18, null, unique_until)
   from moved as m
   where jobs.seq = +m.seq;
-  insert into do_count_ended values (null);
   insert into do_finish values (new.now);
 end;
 
