@@ -20,6 +20,7 @@ _COMMANDS = {
     "retry": ("steer", "Queue finished jobs again."),
     "rm": ("steer", "Remove the records of finished jobs."),
     "queues": ("queues", "List the queues; pause, resume or purge one."),
+    "metrics": ("metrics", "Print the metrics, a dashboard, or alert rules."),
     "migrate": ("database", "Bring the database's schema up to date."),
     "config": ("settings", "Print every setting and where its value comes from."),
 }

@@ -16,7 +16,8 @@ from .asgi import ASGI
 from .boundary import Boundary
 from .gate import Gate
 from .hot import HotPath
-from .routes import add_routes, respond
+from .measured import Measured, Routes
+from .routes import ROUTES, add_routes, respond
 
 
 def create_app(service: Service, settings: Settings) -> ASGI:
@@ -25,7 +26,9 @@ def create_app(service: Service, settings: Settings) -> ASGI:
     app = cast(ASGI, create_quart(service, settings, request_ids))
     hot = HotPath(app, service, settings, request_ids)
     gate = Gate(hot, service, settings, request_ids)
-    return Boundary(gate, settings, request_ids)
+    boundary = Boundary(gate, settings, request_ids)
+    templates = Routes((route.method, route.path) for route in ROUTES)
+    return Measured(boundary, service.metrics, templates.of)
 
 
 def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:

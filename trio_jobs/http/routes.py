@@ -8,7 +8,7 @@ from quart_trio import QuartTrio
 
 from ..config import Settings
 from ..service import Service
-from . import bulk, events, history, house, jobs, logs, moves, queues, tokens
+from . import bulk, events, history, house, jobs, logs, metrics, moves, queues, tokens
 from .answer import Answer
 from .asgi import grant_of, headers_of
 from .call import Call, Route
@@ -23,6 +23,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *queues.ROUTES,
     *tokens.ROUTES,
+    *metrics.ROUTES,
     *house.ROUTES,
 )
 

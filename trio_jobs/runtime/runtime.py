@@ -19,10 +19,12 @@ from ..errors import ConfigError, StoreBroken, TrioJobsError
 from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
+from ..metrics import Metrics
 from ..registry import Registry
-from ..service import Hands, Service
+from ..service import OTHERS, Hands, Service
 from ..storage import open_store
 from ..worker import Worker
+from .lag import watch_lag
 from .signals import Signals
 
 log = logging.getLogger(__name__)
@@ -44,12 +46,19 @@ class Runtime:
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
+        queues = settings.queue_limits.keys() - {OTHERS}
+        self._metrics = metrics = Metrics(registry.types, queues | {"default"})
         self._store = open_store(
-            settings.database, durable=settings.durability == "full", shared=settings.shared
+            settings.database,
+            durable=settings.durability == "full",
+            shared=settings.shared,
+            metrics=metrics,
         )
-        self._service = Service(self._store, registry, settings, hands=self._hands)
-        self._worker = Worker(self._store, registry, settings) if settings.worker else None
-        self._maintenance = Maintenance(self._store, settings)
+        self._service = Service(self._store, registry, settings, hands=self._hands, metrics=metrics)
+        self._worker = (
+            Worker(self._store, registry, settings, metrics=metrics) if settings.worker else None
+        )
+        self._maintenance = Maintenance(self._store, settings, metrics=metrics)
         self._ready = False
         self._close_http = trio.Event()
         self._http = trio.CancelScope()
@@ -66,6 +75,7 @@ class Runtime:
                 await nursery.start(self._part, self._service.watch.run)
                 if self._worker is not None:
                     await nursery.start(self._part, self._worker.run)
+                nursery.start_soon(watch_lag, self._metrics)
                 self._on_ready(await nursery.start(self._serve))
                 self._ready = True
                 await self._signals.stop.wait()

@@ -11,6 +11,7 @@ from .. import clock
 from ..config import Settings
 from ..errors import Conflict, Denied, InvalidInput, NotFound, Outdated, Unavailable
 from ..job import State
+from ..metrics import Metrics
 from ..redaction import Redactor
 from ..registry import Registry
 from ..storage.base import Store
@@ -37,8 +38,9 @@ class Service:
     """What a caller may ask: enqueue, look, wait, steer, and steer many at once.
 
     `watch` tells what happens to jobs, while `watch.run` runs. `hands` says what the worker of this
-    process takes. `redactor` is for those who show jobs in passing. From `drain` on, new jobs are
-    refused, waits and subscriptions end at once (`stopping`), and everything else goes on working.
+    process takes, `metrics` what the process has counted; `redactor` is for those who show jobs in
+    passing. From `drain` on, new jobs are refused, waits and subscriptions end at once
+    (`stopping`), and everything else goes on working.
 
     Every verb about one job raises NotFound when it is not there; those that change it raise
     Conflict when its state forbids. `within` gives the same service to somebody who may see some of
@@ -53,13 +55,15 @@ class Service:
         *,
         now: clock.Now = clock.now,
         hands: AskHands = lambda: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._checks = Checks(registry, settings)
         self._desk = Desk(store, self._checks, Room(store, settings.max_queued))
-        self._hands = hands
         self._grant = ANYBODY
         self._limited = False
+        self.hands = hands
+        self.metrics = metrics or Metrics(registry.types)
         self.now = now
         self.redactor = Redactor(settings.redact, settings.secrets)
         self.watch = Watch(store)
@@ -181,7 +185,7 @@ class Service:
     async def why(self, id_: str) -> Why:
         """What keeps the job from running."""
         job = await self.get(id_)
-        now, hands = self.now(), self._hands()
+        now, hands = self.now(), self.hands()
         return await why(job, self._store, now=now, hands=hands, draining=self.draining)
 
     # ── steer one ─────────────────────────────────────────────────────────────────────────────

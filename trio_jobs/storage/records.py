@@ -187,6 +187,7 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     params: dict[str, str] | None
     deadline: float | None = None
     backoff: Any = None
+    run_at: float = 0.0
 
     @property
     def on_last_chance(self) -> bool:

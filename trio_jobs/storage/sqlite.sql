@@ -89,6 +89,12 @@ delete from counts where queue = ''
 -- name: answer
 select said from answer
 
+-- name: ended
+select json_group_array(json_array(queue, type, state, n)) from ended
+
+-- name: forget_ended
+delete from ended
+
 -- name: schema_create
 create table if not exists schema_version (
   version integer primary key,

@@ -29,6 +29,7 @@ class Settle(Write):
     now: float
     reports: Sequence[Report] = ()
     order = 0
+    ends = True
     patience = Patience.MOMENT
 
     @property
@@ -56,6 +57,7 @@ class Rescue(Write):
     living: Callable[[], set[str]]
     limit: int
     order = 1
+    ends = True
 
     def run(self, db: apsw.Connection) -> Rescued:
         living = as_json(sorted(self.living()))
@@ -81,6 +83,7 @@ class Expire(Write):
     now: float
     limit: int
     order = 3
+    ends = True
 
     def run(self, db: apsw.Connection) -> Expired:
         said = call(db, "do_expire", self.now, self.limit)
@@ -110,6 +113,7 @@ class Wish(Write):
     procedure: str
     args: tuple[Any, ...]
     order = 6
+    ends = True
 
     def run(self, db: apsw.Connection) -> dict[str, Moved]:
         said = call(db, self.procedure, *self.args)
