@@ -4,22 +4,29 @@
 """
 
 from importlib import import_module
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import __version__
+from .exits import Exit
 
 _COMMANDS = {
     "serve": ("serve", "Run the service: HTTP API and workers."),
-    "enqueue": ("jobs", "Enqueue a job."),
-    "show": ("jobs", "Show a job."),
+    "enqueue": ("enqueue", "Enqueue a job, or a file of them."),
     "ls": ("jobs", "List jobs, newest first."),
+    "show": ("jobs", "Show a job."),
+    "result": ("jobs", "Write a job's result to standard output."),
     "logs": ("history", "Show what a job has logged."),
+    "tail": ("tail", "Show what happens to all jobs, as it happens."),
     "why": ("history", "Say what keeps a job from running."),
     "cancel": ("steer", "Cancel jobs: some, or all that match."),
     "retry": ("steer", "Queue finished jobs again."),
     "rm": ("steer", "Remove the records of finished jobs."),
     "queues": ("queues", "List the queues; pause, resume or purge one."),
+    "types": ("workforce", "List the job types."),
+    "workers": ("workforce", "List the workers."),
     "migrate": ("database", "Bring the database's schema up to date."),
     "config": ("settings", "Print every setting and where its value comes from."),
 }
@@ -37,6 +44,24 @@ class _Commands(click.Group):
         module = import_module(f".{_COMMANDS[name][0]}", __name__)
         command: click.Command = getattr(module, name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort) as error:
+            if isinstance(error, click.Abort) and not isinstance(
+                error.__context__, KeyboardInterrupt
+            ):
+                raise  # the end of standard input instead of an answer
+            raise SystemExit(int(Exit.INTERRUPTED)) from None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=help_)
+            for name, (_, help_) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -32,9 +32,13 @@ def print_rows(
         shown = rows[0] if len(rows) == 1 else list(rows)
         lines = [json.dumps(shown, ensure_ascii=False, indent=2)]
     else:
-        lines = _table([columns, *([str(row[name]) for name in columns] for row in rows)])
+        lines = _table([columns, *([_cell(row.get(name)) for name in columns] for row in rows)])
     for line in lines:
         click.echo(line)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

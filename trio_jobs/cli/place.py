@@ -1,7 +1,7 @@
 """Where a command works: through a running service, or straight on the database."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Protocol
 
@@ -9,13 +9,38 @@ import click
 
 from ..config import SERVER_VARIABLE
 from .exits import Exit, fail
-from .remote import DEFAULT
 
+DEFAULT = "http://127.0.0.1:8080"
 Told = Callable[[dict[str, Any]], None]
+
+PAGE = 500  # jobs asked for at a time
+LOST = "lost"  # the event that stands for some that are forgotten
 
 
 class Place(Protocol):
     """What can be done there. Answers look as on the wire; what fails ends the process."""
+
+    def enqueue(self, request: Mapping[str, Any]) -> Any:
+        """The job that stands for `request`, the body of a POST /jobs."""
+
+    def upload(self, params: Mapping[str, Any], body: bytes) -> Any:
+        """The job whose payload is `body`."""
+
+    def enqueue_lines(self, chunks: Iterator[bytes]) -> dict[str, Any]:
+        """What became of the lines of NDJSON that `chunks` hold."""
+
+    def get(self, id_: str) -> Any: ...
+
+    def wait(self, id_: str, seconds: float) -> Any:
+        """The job when it has ended, or as it is after that time or when the service stops."""
+
+    def result(self, id_: str) -> bytes: ...
+
+    def list_jobs(self, filter: Mapping[str, str], limit: int) -> list[Any]:
+        """Newest first, without bodies; at most 500."""
+
+    def newest(self, most: int) -> list[str]:
+        """The ids of the newest jobs, newest first."""
 
     def one(self, action: str, id_: str) -> Any:
         """Cancels, retries or deletes one job: the job, or None when it is gone."""
@@ -43,6 +68,13 @@ class Place(Protocol):
     def resume(self, name: str) -> dict[str, Any]: ...
 
     def purge(self, name: str, *, told: Told) -> dict[str, Any]: ...
+
+    def tail(self, told: Told) -> None:
+        """Gives each event of any job to `told`, as it happens, for ever."""
+
+    def types(self) -> list[dict[str, Any]]: ...
+
+    def workers(self) -> list[dict[str, Any]]: ...
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,8 @@ WIDTH = 30
 
 
 class ProgressBar:
-    """A bar on a terminal; elsewhere a line now and then. Call it with each progress."""
+    """A bar on a terminal; elsewhere a line now and then. Call it with each progress: `done`,
+    `matched` where it is known how many there are, and `scanned`, the part that is behind us."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
@@ -25,7 +26,9 @@ class ProgressBar:
         if now - self._last < (REDRAW if self._bar else EVERY):
             return
         self._last = now
-        counted = f"{self._verb}: {progress['done']:,} of {progress['matched']:,}"
+        counted = f"{self._verb}: {progress['done']:,}"
+        if "matched" in progress:
+            counted += f" of {progress['matched']:,}"
         if not self._bar:
             click.echo(f"{counted} ({progress['scanned']:.0%})", err=True)
             return
