@@ -29,6 +29,7 @@ _COMMANDS = {
     "workers": ("workforce", "List the workers."),
     "migrate": ("database", "Bring the database's schema up to date."),
     "config": ("settings", "Print every setting and where its value comes from."),
+    "init": ("settings", "Write a trio-jobs.toml with every setting."),
 }
 
 
