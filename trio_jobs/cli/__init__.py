@@ -28,6 +28,8 @@ _COMMANDS = {
     "types": ("workforce", "List the job types."),
     "workers": ("workforce", "List the workers."),
     "migrate": ("database", "Bring the database's schema up to date."),
+    "backup": ("copies", "Copy the database, also while a service runs."),
+    "restore": ("copies", "Put a copy in the place of the database."),
     "config": ("settings", "Print every setting and where its value comes from."),
     "init": ("settings", "Write a trio-jobs.toml with every setting."),
 }
