@@ -30,6 +30,7 @@ _COMMANDS = {
     "migrate": ("database", "Bring the database's schema up to date."),
     "backup": ("copies", "Copy the database, also while a service runs."),
     "restore": ("copies", "Put a copy in the place of the database."),
+    "doctor": ("doctor", "Look whether this machine is fit to serve."),
     "config": ("settings", "Print every setting and where its value comes from."),
     "init": ("settings", "Write a trio-jobs.toml with every setting."),
 }

@@ -56,12 +56,20 @@ def _option(spec: Any) -> Callable[[F], F]:
     return click.option(flag, spec.name, default=None, metavar=metavar, help=help_)
 
 
-def load(flags: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
-    """The settings from flags, environment, file and defaults; exits 2 when one is wrong."""
+def settings_of(flags: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """The settings from flags, environment, file and defaults, and where each came from.
+
+    Raises ConfigError when one is wrong.
+    """
     given = {name: value for name, value in flags.items() if value is not None}
+    path = config_file(given.pop("config", None), os.environ)
+    return Settings.load(given, os.environ, None if path is None else read_settings(path))
+
+
+def load(flags: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """`settings_of`; exits 2 when one is wrong."""
     try:
-        path = config_file(given.pop("config", None), os.environ)
-        return Settings.load(given, os.environ, None if path is None else read_settings(path))
+        return settings_of(flags)
     except ConfigError as error:
         fail(str(error), Exit.USAGE)
 

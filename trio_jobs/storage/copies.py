@@ -42,26 +42,45 @@ def backup(database: Path, target: Path, told: Told) -> None:
         partial.unlink(missing_ok=True)
 
 
-def examine(path: Path) -> int:
-    """The schema version of a copy that can be put back; all of it is read.
+def examine(path: Path) -> None:
+    """Raises StoreError unless this is a copy that can be put back; all of it is read.
 
-    Raises StoreError when it is none of ours or damaged, SchemaMismatch when it is from a newer
-    trio_jobs.
+    SchemaMismatch: it is from a newer trio_jobs.
     """
     if not path.is_file():
         raise StoreError(f"there is no file {path}")
+    with _examined(path, still=True) as db:
+        _check_ours(db, path)
+        if (found := db.pragma("integrity_check", 1)) != "ok":
+            raise StoreError(f"{path} is damaged: {found}")
+
+
+def schema_of(database: Path) -> int:
+    """The newest migration that a database has, whether a service has it or not.
+
+    Nothing is changed. Raises what `examine` raises, for less of the file.
+    """
+    with _examined(database) as db:
+        _check_ours(db, database)
+        return schema_version(db)
+
+
+@contextmanager
+def _examined(path: Path, *, still: bool = False) -> Iterator[apsw.Connection]:
     try:
-        with _opened(path, still=True) as db:
-            if db.execute(load("sqlite.sql")["schema_foreign"]).get or not db.pragma("page_count"):
-                raise StoreError(f"{path} is no database of trio_jobs")
-            newer = db.execute(load("sqlite.sql")["schema_newer"], (len(migrations("sqlite")),)).get
-            if newer is not None:
-                raise SchemaMismatch(f"{path} has schema {newer}: a newer trio_jobs made it")
-            if (found := db.pragma("integrity_check", 1)) != "ok":
-                raise StoreError(f"{path} is damaged: {found}")
-            return schema_version(db)
+        with _opened(path, still=still) as db:
+            yield db
     except StoreBroken as error:
         raise StoreError(f"{path} is damaged, or no database: {error}") from error
+
+
+def _check_ours(db: apsw.Connection, path: Path) -> None:
+    sql = load("sqlite.sql")
+    if db.execute(sql["schema_foreign"]).get or not db.pragma("page_count"):
+        raise StoreError(f"{path} is no database of trio_jobs")
+    newer = db.execute(sql["schema_newer"], (len(migrations("sqlite")),)).get
+    if newer is not None:
+        raise SchemaMismatch(f"{path} has schema {newer}: a newer trio_jobs made it")
 
 
 def restore(copy: Path, database: Path, told: Told) -> Path | None:
