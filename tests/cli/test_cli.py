@@ -164,6 +164,31 @@ def test_migrate_makes_a_database_and_is_harmless_twice(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
+def test_migrate_status_changes_nothing(ask, tmp_path):
+    lines = ask("migrate", "status").stdout.splitlines()
+    assert lines[0].startswith("0001_")
+    assert {line.split()[1] for line in lines} == {"pending"}
+    assert list(tmp_path.iterdir()) == []
+    assert ask("migrate", "up").returncode == 0
+    lines = ask("migrate", "status").stdout.splitlines()
+    assert {line.split()[1] for line in lines} == {"applied"}
+
+
+def test_ctrl_c_is_exit_130_wherever_it_comes(ask, place, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    id_ = json.loads(ask("enqueue", "noop", "--delay", "1h", *place).stdout)["id"]
+    monkeypatch.setattr("trio_jobs.service.Service.wait", interrupt)
+    monkeypatch.setattr("httpx.Client.request", interrupt)
+    for command in (("enqueue", "noop", "--wait"), ("show", id_)):
+        if command[0] == "show" and place[0] == "--database":
+            monkeypatch.setattr("trio_jobs.service.Service.get", interrupt)
+        done = ask(*command, *place)
+        assert done.returncode == Exit.INTERRUPTED
+        assert done.stderr == ""
+
+
 def test_config_says_where_each_value_comes_from_and_no_secret(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("hunter2\n")

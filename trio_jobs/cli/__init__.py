@@ -27,12 +27,15 @@ _COMMANDS = {
     "queues": ("queues", "List the queues; pause, resume or purge one."),
     "types": ("workforce", "List the job types."),
     "workers": ("workforce", "List the workers."),
+    "top": ("top", "Watch queues, running jobs and failures."),
     "migrate": ("database", "Bring the database's schema up to date."),
     "backup": ("copies", "Copy the database, also while a service runs."),
     "restore": ("copies", "Put a copy in the place of the database."),
     "doctor": ("doctor", "Look whether this machine is fit to serve."),
+    "bench": ("bench", "Measure how fast this machine is."),
     "config": ("settings", "Print every setting and where its value comes from."),
     "init": ("settings", "Write a trio-jobs.toml with every setting."),
+    "completion": ("completion", "Complete commands in bash, zsh or fish."),
 }
 
 
@@ -52,11 +55,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (KeyboardInterrupt, click.Abort) as error:
-            if isinstance(error, click.Abort) and not isinstance(
-                error.__context__, KeyboardInterrupt
-            ):
-                raise  # the end of standard input instead of an answer
+        except BaseException as error:
+            if not _is_interrupt(error):
+                raise
             raise SystemExit(int(Exit.INTERRUPTED)) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -70,6 +71,15 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Is it Ctrl-C, by itself, among others, or at a question?"""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+    if isinstance(error, click.Abort):  # or the end of standard input, instead of an answer
+        return isinstance(error.__context__, KeyboardInterrupt)
+    return isinstance(error, KeyboardInterrupt)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .output import is_terminal
+from .output import is_terminal, printable
 from .place import Place, place_options
 from .short_ids import SHORT_HELP, full_id
 
@@ -34,7 +34,8 @@ def logs(id_: str, follow: bool, output: str | None, place: Place) -> None:
 
 
 def _plain(line: dict[str, Any]) -> None:
-    click.echo(f"{line['at']} {line['attempt']} {line['level']:<8} {line['message']}")
+    head = f"{line['at']} {line['attempt']} {line['level']:<8} "
+    click.echo(head + "\n".join(printable(text) for text in line["message"].split("\n")))
 
 
 def _json(line: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .output import is_terminal
+from .output import is_terminal, printable
 from .place import LOST, Place, place_options
 from .short_ids import short
 
@@ -31,7 +31,7 @@ def _plain(event: dict[str, Any]) -> None:
         return
     name = event["event"].removeprefix("job.")
     line = f"{event['at']}  {short(event['id'])}  {name:<10} {event['type']} in {event['queue']}"
-    click.echo(line + (f"  {detail}" if (detail := _detail(event)) else ""))
+    click.echo(printable(f"{line}  {_detail(event)}".rstrip()))
 
 
 def _detail(event: dict[str, Any]) -> str:

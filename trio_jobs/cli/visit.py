@@ -31,8 +31,6 @@ def visit(settings: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
     try:
         return trio.run(_visit, settings, work)
     except BaseException as error:
-        if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
-            raise KeyboardInterrupt from None
         causes = reasons(error)
         if not causes:
             raise
