@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,14 @@ def _text(written: bytes) -> str:
 
 
 def run(
-    directory: Path, *arguments: str, stdin: str = "", **environment: str
+    directory: Path,
+    *arguments: str,
+    stdin: str = "",
+    command: Sequence[str] = COMMAND,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         cwd=directory,
         env=ENVIRONMENT | environment,
         input=stdin,

@@ -10,6 +10,7 @@ import pytest
 
 from trio_jobs.cli import checks
 from trio_jobs.cli.exits import Exit
+from trio_jobs.cli.output import has_colour
 from trio_jobs.config import Settings
 
 FREE = ("--bind", "127.0.0.1:0")
@@ -134,3 +135,11 @@ def test_an_sqlite_that_corrupts_is_told(monkeypatch):
     monkeypatch.setattr("apsw.sqlite_lib_version", lambda: "3.40.1")
     found = {finding.check: finding for finding in checks.versions()}
     assert found["sqlite"].status == "fail"
+
+
+def test_colour_is_for_terminals_and_for_those_who_want_it(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert has_colour()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not has_colour()

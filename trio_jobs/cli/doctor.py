@@ -10,7 +10,7 @@ from ..errors import ConfigError, TrioJobsError
 from . import checks
 from .checks import FAIL, OK, Finding
 from .exits import Exit, fail
-from .output import is_terminal
+from .output import has_colour
 from .settings import setting_options, settings_of
 
 COLOURS = {OK: "green", checks.WARN: "yellow", FAIL: "red"}
@@ -61,7 +61,7 @@ def _examine(flags: dict[str, Any]) -> list[Finding]:
 
 def _print(finding: Finding) -> None:
     status = finding.status.ljust(4)
-    if is_terminal():  # click itself leaves colour out where NO_COLOR is set
+    if has_colour():
         status = click.style(status, fg=COLOURS[finding.status])
     advice = f"\n      {finding.advice}" if finding.advice else ""
     click.echo(f"{status}  {finding.check}: {finding.detail}{advice}")

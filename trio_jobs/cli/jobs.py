@@ -28,6 +28,7 @@ def show(id_: str, output: str | None, place: Place) -> None:
 def result(id_: str, place: Place) -> None:
     """Write the result of the job ID to standard output, byte by byte as it is stored."""
     sys.stdout.buffer.write(place.result(full_id(place, id_)))
+    sys.stdout.buffer.flush()  # while whoever stops reading is still forgiven
 
 
 @click.command()

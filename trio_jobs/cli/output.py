@@ -1,6 +1,7 @@
 """How answers are written: data to stdout, words to stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,11 @@ output_option = click.option(
 
 def is_terminal() -> bool:
     return sys.stdout.isatty()
+
+
+def has_colour() -> bool:
+    """On a terminal, unless somebody wishes otherwise (https://no-color.org)."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def print_rows(
