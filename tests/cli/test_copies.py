@@ -75,6 +75,9 @@ def test_a_backup_spares_what_is_there_and_leaves_nothing_half_done(ask, tmp_pat
     assert refused.returncode == Exit.REFUSED
     assert "--force" in refused.stderr
     assert ask("backup", "copy.db", "--force").returncode == 0
+    itself = ask("backup", "trio-jobs.db", "--force")
+    assert itself.returncode == Exit.USAGE
+    assert "itself" in itself.stderr
     none = ask("backup", "other.db", "--database", "sqlite:///none.db")
     assert none.returncode == Exit.ERROR
     assert "none.db" in none.stderr

@@ -104,6 +104,13 @@ def test_a_directory_that_is_a_file_fails(examine, tmp_path):
     assert (findings["data directory"]["detail"], code) == ("new/deep will be made", 0)
 
 
+def test_what_the_settings_name_must_be_there(examine, tmp_path):
+    (tmp_path / "cert.pem").touch()
+    findings, code = examine(*FREE, "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+    assert (findings["tls_cert"]["status"], findings["tls_key"]["status"]) == ("ok", "fail")
+    assert code == Exit.ERROR
+
+
 @pytest.mark.parametrize(("free", "status"), [(1e10, "ok"), (5e8, "warn"), (1e6, "fail")])
 def test_a_full_disk_is_told_before_it_hurts(examine, monkeypatch, free, status):
     usage = namedtuple("usage", "total used free")(1e12, 1e12 - free, free)

@@ -3,6 +3,7 @@
 import json
 
 from trio_jobs.cli.exits import Exit
+from trio_jobs.cli.lines import PIECE, Lines
 
 from .conftest import run
 
@@ -50,3 +51,15 @@ def test_a_key_makes_a_second_try_harmless(ask, place, tmp_path):
     assert (
         "0 enqueued; 1 were there already" in ask("enqueue", "--file", "jobs.ndjson", *place).stderr
     )
+
+
+def test_how_far_a_file_is_is_told_piece_by_piece(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "trio_jobs.cli.lines.ProgressBar.__call__", lambda bar, one: told.append(one)
+    )
+    (tmp_path / "jobs.ndjson").write_bytes(b"{}\n" * PIECE)
+    with Lines(str(tmp_path / "jobs.ndjson")) as lines:
+        assert b"".join(lines) == b"{}\n" * PIECE
+    assert [one["scanned"] for one in told] == [1 / 3, 2 / 3, 1.0]
+    assert told[-1]["done"] == PIECE

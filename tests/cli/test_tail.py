@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -92,6 +93,42 @@ def test_what_is_forgotten_is_said(capsys):
     assert "forgotten" in capsys.readouterr().out
 
 
+def test_a_service_that_comes_back_is_followed_where_it_was_left(ask, monkeypatch):
+    asked = []
+
+    class Events(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers["Last-Event-ID"])
+            self.send_response(200 if len(asked) < 3 else 503)
+            self.end_headers()
+            data = json.dumps(EVENT | {"n": len(asked)})
+            event = f": ping\n\nid: {len(asked) + 6}\nevent: job.done\ndata: {data}\n\n"
+            self.wfile.write(event.encode())
+
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with serving(Events) as url:
+        done = ask("tail", "--server", url)
+    assert done.returncode == Exit.REFUSED
+    assert [json.loads(line)["n"] for line in done.stdout.splitlines()] == [1, 2]
+    assert asked == [None, "7", "8"]
+
+
+@contextmanager
+def serving(handler):
+    """A service of our own making; its URL."""
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def other_service():
     """A service that answers GET /types and /workers, and one day more."""
@@ -110,12 +147,8 @@ def other_service():
         def log_message(self, *args):
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Answers) as url:
+        yield url
 
 
 def test_types_and_workers_are_what_the_service_tells(ask, other_service):

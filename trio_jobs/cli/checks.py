@@ -62,6 +62,18 @@ def places(settings: Settings) -> Iterator[Finding]:
     yield _sync_speed(_existing(path.parent))
 
 
+def files(settings: Settings) -> Iterator[Finding]:
+    """What the settings name must be there."""
+    for name in ("tls_cert", "tls_key", "smtp_ca_file", "files_dir"):
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        if os.access(value, os.R_OK):
+            yield Finding(name, OK, value)
+        else:
+            yield Finding(name, FAIL, f"{value} cannot be read", f"Correct {name}, or its rights.")
+
+
 def clock(settings: Settings) -> Finding:
     now = time.time()
     path = sqlite_path(settings.database)

@@ -25,7 +25,10 @@ def backup(file: str, force: bool, **flags: Any) -> None:
     if target.exists() and not force:
         fail(f"{file} is there already; --force writes over it", Exit.REFUSED)
     with _explained(), _bar() as told:
-        copies.backup(sqlite_path(settings.database), target, told)
+        database = sqlite_path(settings.database)
+        if target.resolve() == database.resolve():
+            fail("a backup of the database cannot be the database itself", Exit.USAGE)
+        copies.backup(database, target, told)
     click.echo(f"{file}: {target.stat().st_size:,} bytes", err=True)
 
 

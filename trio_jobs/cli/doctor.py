@@ -50,6 +50,7 @@ def _examine(flags: dict[str, Any]) -> list[Finding]:
         said = f"changed: {', '.join(given)}" if given else "the defaults"
         findings.append(Finding("settings", OK, said))
         findings += checks.places(settings)
+        findings += checks.files(settings)
         findings += [checks.clock(settings), checks.address(settings)]
     except ConfigError as error:
         advice = "Nothing else can be looked at before this is right."

@@ -42,7 +42,8 @@ class Lines:
             yield piece
             sent += len(piece)
             lines += piece.count(b"\n")
-            self._bar({"done": lines, "scanned": sent / self._size if self._size else 0.0})
+            share = {"scanned": sent / self._size} if self._size else {}
+            self._bar({"done": lines, **share})
 
 
 def _size(descriptor: int) -> int:
