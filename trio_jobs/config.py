@@ -21,7 +21,9 @@ from .retention import Retention
 
 PREFIX = "TRIO_JOBS_"
 SERVER_VARIABLE = PREFIX + "SERVER"  # where the command line looks for a service; no setting
+TOKEN_VARIABLE = PREFIX + "TOKEN"  # … what it says there (or, with _FILE, where that is kept)
 CONFIG_VARIABLE = PREFIX + "CONFIG"  # … and where it looks for its settings
+_NO_SETTINGS = {SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_VARIABLE + "_FILE", CONFIG_VARIABLE}
 # Names as jobs have them.
 _QUEUE_LIMIT = re.compile(r"(\*|[A-Za-z0-9_.:-]{1,64}):([1-9][0-9]{0,5})")
 KB, MB = 1_000, 1_000_000
@@ -207,7 +209,7 @@ class Settings:
         sources = {name: source for name, (_, source) in (file or {}).items()}
         known = {spec.name: spec for spec in fields(cls)}
         for variable, text in sorted(environ.items()):
-            if not variable.startswith(PREFIX) or variable in (SERVER_VARIABLE, CONFIG_VARIABLE):
+            if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
                 continue
             name, source = variable.removeprefix(PREFIX).lower(), variable
             if name not in known and name.removesuffix("_file") in known:
@@ -224,6 +226,13 @@ class Settings:
             values[name] = parse_text(flag, value, known[name].type) if typed else value
             sources[name] = flag
         return cls(**values), {name: sources.get(name, "default") for name in known}
+
+
+def secret_of(variable: str, environ: Mapping[str, str]) -> str | None:
+    """What a variable holds, or the file that `<variable>_FILE` names; None without either."""
+    if path := environ.get(variable + "_FILE"):
+        return read_secret(variable + "_FILE", path)
+    return environ.get(variable) or None
 
 
 def read_secret(variable: str, path: str) -> str:

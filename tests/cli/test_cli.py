@@ -214,7 +214,6 @@ def test_config_says_where_each_value_comes_from_and_no_secret(tmp_path):
         ((), {"TRIO_JOBS_THREADS": "many"}, "not a number"),
         (("--durability", "maybe"), {}, "full, relaxed"),
         (("--concurrency", "0"), {}, "1 or more"),
-        (("--bind", "0.0.0.0:8080"), {}, "only addresses of this machine"),
         (("--database", "mysql://x"), {}, "sqlite:///"),
     ],
 )
@@ -224,3 +223,10 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path, arguments, environment, sai
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_for_others_wants_a_token_made_first(tmp_path):
+    done = run(tmp_path, "serve", "--bind", "0.0.0.0:0")
+    assert done.returncode in (Exit.ERROR, Exit.USAGE)
+    assert "trio-jobs token create" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import click
 
-from ..config import SERVER_VARIABLE
+from ..config import SERVER_VARIABLE, TOKEN_VARIABLE
 from .exits import Exit, fail
 
 DEFAULT = "http://127.0.0.1:8080"
@@ -83,7 +83,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--server",
         metavar="URL",
-        help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}]",
+        help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}; its token: "
+        f"{TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE]",
     )
     @click.option(
         "--database",

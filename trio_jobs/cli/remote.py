@@ -1,6 +1,7 @@
 """Talking to a running service, for the commands that do."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple, NoReturn
 import click
 import httpx
 
+from ..config import TOKEN_VARIABLE, secret_of
+from ..errors import ConfigError
 from .exits import Exit, fail
 
 SILENCE = 60.0  # seconds that a stream may say nothing; a living one pings more often
@@ -20,7 +23,9 @@ class Server:
         self._url = url
         # The service answers for itself: no proxy of the environment stands in between.
         try:
-            self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+            self._http = httpx.Client(
+                base_url=url, timeout=30.0, trust_env=False, headers=_credentials()
+            )
         except httpx.InvalidURL as error:
             fail(f"{url!r} is not the URL of a service: {error}", Exit.USAGE)
         click.get_current_context().call_on_close(self._http.close)
@@ -78,6 +83,18 @@ def events(answer: httpx.Response) -> Iterator[Event]:
         elif not line and "data" in fields:
             yield Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
             fields.clear()
+
+
+def _credentials() -> dict[str, str]:
+    try:
+        token = secret_of(TOKEN_VARIABLE, os.environ)
+    except ConfigError as error:
+        fail(str(error), Exit.USAGE)
+    if token is None:
+        return {}
+    if not token.isascii() or not token.isprintable():
+        fail(f"{TOKEN_VARIABLE} holds no token", Exit.USAGE)
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _check(response: httpx.Response) -> None:
