@@ -1,7 +1,8 @@
 """Every setting once: its name, type, default and the sentence that `--help` shows.
 
 A setting comes from its flag, else from `TRIO_JOBS_<NAME>` (or the file named by
-`TRIO_JOBS_<NAME>_FILE`, for secrets), else from its default. `Settings.load` says which.
+`TRIO_JOBS_<NAME>_FILE`, for secrets), else from `trio-jobs.toml` (see config_file), else from its
+default. `Settings.load` says which.
 """
 
 import ipaddress
@@ -21,6 +22,9 @@ from .retention import Retention
 
 PREFIX = "TRIO_JOBS_"
 SERVER_VARIABLE = PREFIX + "SERVER"  # where the command line looks for a service; no setting
+TOKEN_VARIABLE = PREFIX + "TOKEN"  # … what it says there (or, with _FILE, where that is kept)
+CONFIG_VARIABLE = PREFIX + "CONFIG"  # … and where it looks for its settings
+_NO_SETTINGS = {SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_VARIABLE + "_FILE", CONFIG_VARIABLE}
 # Names as jobs have them.
 _QUEUE_LIMIT = re.compile(r"(\*|[A-Za-z0-9_.:-]{1,64}):([1-9][0-9]{0,5})")
 KB, MB = 1_000, 1_000_000
@@ -213,44 +217,57 @@ class Settings:
 
     @classmethod
     def load(
-        cls, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+        cls,
+        flags: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        file: Mapping[str, tuple[Any, str]] | None = None,
     ) -> tuple["Settings", dict[str, str]]:
         """The settings, and for each name where its value came from.
 
-        `flags` holds text as it was typed, or values of the right kind. Raises ConfigError for a
+        `flags` holds text as it was typed, or values of the right kind; `file` what
+        `config_file.read_settings` has found. Raises ConfigError for a
         value of the wrong kind and for an unknown `TRIO_JOBS_*`.
         """
-        values: dict[str, Any] = {}
-        sources: dict[str, str] = {}
+        values = {name: value for name, (value, _) in (file or {}).items()}
+        sources = {name: source for name, (_, source) in (file or {}).items()}
         known = {spec.name: spec for spec in fields(cls)}
         for variable, text in sorted(environ.items()):
-            if not variable.startswith(PREFIX) or variable == SERVER_VARIABLE:
+            if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
                 continue
             name, source = variable.removeprefix(PREFIX).lower(), variable
             if name not in known and name.removesuffix("_file") in known:
-                name, text = name.removesuffix("_file"), _read_secret(variable, text)
+                name, text = name.removesuffix("_file"), read_secret(variable, text)
             if name not in known:
                 close = get_close_matches(name, known, 1)
                 hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
                 raise ConfigError(f"{variable} is not a setting{hint}")
-            values[name] = _parse(variable, text, known[name].type)
+            values[name] = parse_text(variable, text, known[name].type)
             sources[name] = source
         for name, value in (flags or {}).items():
             flag = "--" + name.replace("_", "-")
             typed = isinstance(value, str)
-            values[name] = _parse(flag, value, known[name].type) if typed else value
+            values[name] = parse_text(flag, value, known[name].type) if typed else value
             sources[name] = flag
         return cls(**values), {name: sources.get(name, "default") for name in known}
 
 
-def _read_secret(variable: str, path: str) -> str:
+def secret_of(variable: str, environ: Mapping[str, str]) -> str | None:
+    """What a variable holds, or the file that `<variable>_FILE` names; None without either."""
+    if path := environ.get(variable + "_FILE"):
+        return read_secret(variable + "_FILE", path)
+    return environ.get(variable) or None
+
+
+def read_secret(variable: str, path: str) -> str:
+    """What the file holds that `variable` names."""
     try:
         return Path(path).read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{variable}: {error}") from None
 
 
-def _parse(source: str, text: str, kind: Any) -> Any:
+def parse_text(source: str, text: str, kind: Any) -> Any:
+    """`text` as a setting of this kind; ConfigError names `source`."""
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True

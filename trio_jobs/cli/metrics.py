@@ -1,17 +1,25 @@
 """`trio-jobs metrics`."""
 
+import os
 from importlib.resources import files
 
 import click
 
+from ..config import SERVER_VARIABLE
 from .exits import Exit, fail
-from .remote import Server, server_option
+from .place import DEFAULT
+from .remote import Server
 
 
 @click.command()
 @click.option("--grafana", is_flag=True, help="Print a Grafana dashboard (JSON) instead.")
 @click.option("--alerts", is_flag=True, help="Print alert rules for Prometheus (YAML) instead.")
-@server_option
+@click.option(
+    "--server",
+    metavar="URL",
+    default=lambda: os.environ.get(SERVER_VARIABLE, DEFAULT),
+    help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}]",
+)
 def metrics(grafana: bool, alerts: bool, server: str) -> None:
     """Print what a running service has counted, as Prometheus reads it at /metrics.
 

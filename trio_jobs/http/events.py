@@ -65,14 +65,19 @@ async def of_all(call: Call) -> Streamed:
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
-                    if not call.grant.covers(change.type, change.queue):
-                        continue
-                    shown = _view(change, change.at, service.redactor)
-                    if change.first_line is not None:
-                        shown.first_line = change.first_line
-                    await write(event(change.seq, _name(change), shown))
+                    if call.grant.covers(change.type, change.queue):
+                        name, said = shown(change, service.redactor)
+                        await write(event(change.seq, name, said))
 
     return Streamed(MEDIA_TYPE, produce)
+
+
+def shown(change: Change, redactor: Redactor) -> tuple[str, EventView]:
+    """A change among those of all jobs: the name of its event, and what that says."""
+    view = _view(change, change.at, redactor)
+    if change.first_line is not None:
+        view.first_line = change.first_line
+    return _name(change), view
 
 
 async def of_job(call: Call) -> Answer | Streamed:

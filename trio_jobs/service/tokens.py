@@ -18,6 +18,8 @@ PREFIX = "tj_"
 FRESH = 1.0
 """Seconds for which what is known of the tokens is believed: how long a revoked one may work on in
 other processes."""
+NEW = 0.05
+"""… for a token that is not among them: another process may just have made it."""
 MOST_NAMES = 100
 
 
@@ -82,8 +84,7 @@ class Tokens:
     async def recognise(self, secret: str) -> Grant | None:
         """What the owner of `secret` may do; None when it is no good, whatever the reason."""
         digest = _digest(secret)
-        if trio.current_time() - self._read_at > FRESH:
-            await self._read()
+        await self._read(FRESH if digest in self._known else NEW)
         token = self._known.get(digest)
         # The look-up compares hashes, of which nobody can choose the beginning; this compares all.
         if token is None or not hmac.compare_digest(bytes.fromhex(token.hash), digest):
@@ -97,9 +98,11 @@ class Tokens:
             None if token.queues is None else frozenset(token.queues),
         )
 
-    async def _read(self) -> None:
+    async def _read(self, fresh: float) -> None:
+        if trio.current_time() - self._read_at <= fresh:
+            return
         async with self._reading:
-            if trio.current_time() - self._read_at > FRESH:
+            if trio.current_time() - self._read_at > fresh:
                 tokens = await self._store.tokens()
                 self._known = {bytes.fromhex(token.hash): token for token in tokens}
                 self._read_at = trio.current_time()

@@ -44,7 +44,9 @@ class SqliteFile:
         elif not self._path.is_file():
             raise StoreError(f"there is no database {self._path}")
         try:
-            self.writer = open_writer(self._path, durable=self._durable)
+            # A visitor may come every second (`trio-jobs top`); it need not read all of the file.
+            check = not self._visitor
+            self.writer = open_writer(self._path, durable=self._durable, check=check)
             found = self._path.stat()
             self._inode = found.st_dev, found.st_ino
             self._batch_reader = open_reader(self._path)
