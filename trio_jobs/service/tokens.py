@@ -18,7 +18,7 @@ PREFIX = "tj_"
 FRESH = 1.0
 """Seconds for which what is known of the tokens is believed: how long a revoked one may work on in
 other processes."""
-NEW = 0.05
+NEW = 0.01
 """… for a token that is not among them: another process may just have made it."""
 MOST_NAMES = 100
 
