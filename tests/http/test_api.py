@@ -4,12 +4,14 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import trio
 
 from trio_jobs.config import Settings
 from trio_jobs.errors import Unavailable
+from trio_jobs.registry import Ctx, Handler
 
 from .asgi import JSON, Api, Reply, opened
 
@@ -17,6 +19,7 @@ WAYS = ("hot", "quart")
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 OWN_REQUEST_ID = re.compile(r"[0-9a-f]{8}-\d+")
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOOP = b'{"type":"noop","input":{"n":1}}'
 BIG = b'{"type":"noop","input":"' + b"x" * 300_000 + b'"}'
 
@@ -304,6 +307,36 @@ async def test_a_list_shows_the_bodies_that_it_is_asked_for(api: Api):
     assert "result" not in job
     assert (await api.ask("GET", "/jobs?include=inptu")).status == 400
     assert (await api.ask("GET", "/jobs?include=input&limit=51")).status == 422
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (TRACE, TRACE),
+        ("", None),
+        (TRACE.upper(), None),
+        ("ff" + TRACE[2:], None),
+        (TRACE + "-x", None),
+        ("00-" + "0" * 32 + TRACE[35:], None),
+    ],
+)
+async def test_a_job_keeps_the_trace_it_was_made_in(api: Api, given: str, kept: str | None):
+    headers = JSON | {"traceparent": given}
+    for body in (b'{"type":"noop"}', b'{"type":"noop","unique_key":"k"}'):
+        made = (await api.ask("POST", "/jobs", body, headers)).json
+        assert made.get("traceparent") == kept
+        assert (await api.get(f"/jobs/{made['id']}")).get("traceparent") == kept
+
+
+async def test_a_handler_gets_the_trace_of_its_job(tmp_path: Path, autojump_clock: object):
+    async def run(_input: object, ctx: Ctx) -> str | None:
+        await trio.lowlevel.checkpoint()
+        return ctx.traceparent
+
+    async with opened(tmp_path, worker=True, more=[Handler("traced", run)]) as api:
+        headers = JSON | {"traceparent": TRACE}
+        ended = await api.ask("POST", "/jobs?wait=9", b'{"type":"traced"}', headers)
+        assert ended.json["output"] == TRACE
 
 
 async def test_readiness_is_proved_by_storing_and_claiming(

@@ -24,7 +24,7 @@ class Attempt:
 
     __slots__ = (
         "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_thread",
-        "job_id", "max_attempts", "reason", "redact", "scope", "timeout", "upload",
+        "job_id", "max_attempts", "reason", "redact", "scope", "timeout", "traceparent", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +39,7 @@ class Attempt:
         now: float = 0.0,
         upload: bytes | None = None,
         content_type: str = "application/json",
+        traceparent: str | None = None,
         in_thread: bool = False,
         redact: Redact = str,
     ) -> None:
@@ -49,6 +50,7 @@ class Attempt:
         self.deadline = min(started_at + timeout, job_deadline)
         self.upload = upload
         self.content_type = content_type
+        self.traceparent = traceparent
         self.in_thread = in_thread
         self.redact = redact
         self.abandoned = False  # it ignored its cancellation, and others went on without it

@@ -71,6 +71,11 @@ class Wish(NamedTuple):
     many: bool = False
     wait: float | None = None
 
+    def within(self, traceparent: str) -> "Wish":
+        """The same in a trace."""
+        orders = [msgspec.structs.replace(o, traceparent=traceparent) for o in self.orders]
+        return self._replace(orders=orders)
+
 
 _one = msgspec.json.Decoder(JobRequest)
 _many = msgspec.json.Decoder(list[JobRequest])

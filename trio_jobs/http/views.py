@@ -51,6 +51,7 @@ class JobView(msgspec.Struct, kw_only=True):
     payload: bytes | UnsetType | None = UNSET  # msgspec writes bytes as base64
     input: Raw | UnsetType = UNSET
     params: dict[str, str] | UnsetType = UNSET
+    traceparent: str | UnsetType = UNSET
     result: bytes | UnsetType | None = UNSET
     output: Raw | UnsetType = UNSET
 
@@ -160,6 +161,8 @@ def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
             shown.input = Raw(job.payload_text)
         if job.params:
             shown.params = job.params
+        if job.traceparent is not None:
+            shown.traceparent = job.traceparent
     if "result" in include:
         shown.result = body_bytes(job.result_text, job.result_hex)
     if (

@@ -181,7 +181,7 @@ select j.seq, j.id, json_array(
   iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
   p.content_type, json(p.params),
   iif(typeof(r.body) = 'text', r.body, null), iif(typeof(r.body) = 'blob', hex(r.body), null),
-  r.content_type
+  r.content_type, p.traceparent
 ) as document
 from jobs as j join payloads as p using (seq) left join results as r using (seq)
 

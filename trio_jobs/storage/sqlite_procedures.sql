@@ -218,9 +218,9 @@ begin
          e.value ->> 14, nullif(e.value -> 15, 'null')
   from jsonb_each(new.rows) as e;
 
-  insert into payloads (seq, body, content_type, params)
+  insert into payloads (seq, body, content_type, params, traceparent)
   select (select said from answer) + e.key, coalesce(e.value ->> 10, unhex(e.value ->> 11)),
-         e.value ->> 12, nullif(e.value -> 13, 'null')
+         e.value ->> 12, nullif(e.value -> 13, 'null'), e.value ->> 19
   from jsonb_each(new.rows) as e;
 
   insert into counts (queue, state, n)
@@ -257,9 +257,9 @@ begin
   where true
   on conflict (type, unique_key) where unique_until is not null do nothing;
 
-  insert into payloads (seq, body, content_type, params)
+  insert into payloads (seq, body, content_type, params, traceparent)
   select j.seq, coalesce(e.value ->> 10, unhex(e.value ->> 11)), e.value ->> 12,
-         nullif(e.value -> 13, 'null')
+         nullif(e.value -> 13, 'null'), e.value ->> 19
   from jsonb_each(new.rows) as e cross join jobs as j
   where j.seq = (select said from answer) + e.key;
 
@@ -639,7 +639,7 @@ begin
         j.started_at,
         iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
         p.content_type, json(p.params), j.deadline, json(j.backoff),
-        j.run_at
+        j.run_at, p.traceparent
       )
       order by j.priority desc, j.run_at, j.seq
     )

@@ -42,6 +42,7 @@ class Hand:
             now=0.0 if job.deadline is None else self._now(),
             upload=None if is_json(job.content_type) else job.payload,
             content_type=job.content_type,
+            traceparent=job.traceparent,
             in_thread=not handler.is_async,
             redact=self._redact,
         )

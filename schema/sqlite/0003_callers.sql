@@ -10,3 +10,6 @@ create table tokens (
   created_at real not null,
   expires_at real
 ) strict, without rowid;
+
+-- The W3C trace context that a job was made in.
+alter table payloads add column traceparent text;
