@@ -22,6 +22,7 @@ from .call import Call, Param, Route
 from .query import job_id, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
 from .streams import Streamed, Write
+from .words import JobId, Position, StateWord, Status, Time
 
 CAUGHT_UP = 0.5
 """Seconds after which a subscription that reads the past has nothing more to tell."""
@@ -36,15 +37,15 @@ _FINAL = frozenset(state.value for state in State if state.final)
 class EventView(msgspec.Struct, kw_only=True):
     """How the job stands; `lines` are what it has logged since the last event of this stream."""
 
-    id: str
+    id: JobId
     type: str
     queue: str
-    status: str
-    state: str
+    status: Status
+    state: StateWord
     reason: str | None
     attempt: int
     version: int
-    at: str
+    at: Time
     progress: Progress | None
     first_line: int | UnsetType = UNSET
     lines: list[views.LogLineView] | UnsetType = UNSET
@@ -216,8 +217,8 @@ def _stream(path: str, call: Any, **more: Any) -> Route:
         path=path,
         call=call,
         scope=Scope.READ,
-        query=(Param("after", int, "The id of the last event that is known."),),
-        headers=(Param("Last-Event-ID", str, "The same, as browsers send it."),),
+        query=(Param("after", Position, "The id of the last event that is known."),),
+        headers=(Param("Last-Event-ID", Position, "The same, as browsers send it."),),
         **more,
     )
 

@@ -4,7 +4,7 @@ Plain functions from bytes to Answers, so that the Quart routes and the hot path
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,6 +19,7 @@ from .bodies import JSON, body_too_large
 from .call import Call, Param, Route
 from .problems import Malformed, UnsupportedMediaType
 from .query import etag, job_id, known_version, parse_query, tags, whole_number
+from .words import Limit, Position, Wait, says, some_of
 
 UPLOAD = "application/octet-stream"
 
@@ -153,8 +154,9 @@ def body_limit(settings: Settings, scope: dict[str, Any]) -> int | None:
     return settings.max_body
 
 
-_WAIT_PARAM = Param("wait", float, "Answer when the job has ended, after so many seconds at most.")
+_WAIT_PARAM = Param("wait", Wait, "Answer when the job has ended, after so many seconds at most.")
 _PREFER = Param("Prefer", str, "`wait=30`; for a new job also `return=minimal`.")
+_BODIES = Annotated[str, says(pattern=f"^({some_of(sorted(views.BODIES))})?,*$")]
 _WAIT = frozenset({"wait"})
 _PAGING = frozenset({"limit", "cursor", "include"})
 
@@ -184,6 +186,7 @@ CREATE = Route(
         200: views.JobView | views.JobsView | views.MinimalView | ndjson.Report,
         201: views.JobView | views.JobsView | views.MinimalView,
     },
+    tells=("Location", "Idempotent-Replayed", "Preference-Applied"),
     refuses=(InvalidInput, Conflict, TooLarge, UnsupportedMediaType),
     open=True,
 )
@@ -196,6 +199,7 @@ READ = Route(
     query=(_WAIT_PARAM,),
     headers=(_PREFER, Param("If-None-Match", str, "The ETag that is known.")),
     gives={200: views.JobView, 304: None},
+    tells=("ETag",),
     refuses=(NotFound,),
 )
 
@@ -209,11 +213,12 @@ ROUTES = (
         scope=Scope.READ,
         query=(
             *filters.PARAMS,
-            Param("limit", int, "At most so many jobs, up to 500; 50 unless told."),
-            Param("cursor", int, "Where the page before said to go on (`next`)."),
-            Param("include", str, "Bodies to show, too: input, output, payload, result."),
+            Param("limit", Limit, "Up to 500 (50 with bodies); 50 unless told."),
+            Param("cursor", Position, "Where the page before said to go on (`next`)."),
+            Param("include", _BODIES, "Bodies to show, too: input, output, payload, result."),
         ),
         gives={200: views.PageView},
+        tells=("Link",),
         refuses=(InvalidInput,),
         open=True,
     ),

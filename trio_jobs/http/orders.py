@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -18,8 +18,40 @@ from ..errors import InvalidInput, TooLarge
 from ..registry import invalid_input
 from ..service import Order
 from .problems import Malformed, UnsupportedMediaType
+from .words import (
+    BackoffWish,
+    Deadline,
+    Delay,
+    Duration,
+    MaxAttempts,
+    Name,
+    Priority,
+    Tags,
+    Time,
+    UniqueKey,
+    Wait,
+    says,
+)
 
 T = TypeVar("T")
+
+
+def _excluding(one: str, other: str) -> dict[str, Any]:
+    given = {name: {"not": {"type": "null"}} for name in (one, other)}
+    return {"not": {"properties": given, "required": [one, other]}}
+
+
+def _with_unique_key(given: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "if": {"properties": given, "required": list(given)},
+        "then": {"properties": {"unique_key": {"type": "string"}}, "required": ["unique_key"]},
+    }
+
+
+_PAYLOAD = [
+    {"type": "string", "contentEncoding": "base64", "contentMediaType": "application/json"},
+    {"type": ["null", "boolean", "number", "array", "object"]},
+]
 
 
 class Options(msgspec.Struct, kw_only=True):
@@ -28,33 +60,45 @@ class Options(msgspec.Struct, kw_only=True):
     `run_at` is RFC 3339; `deadline` too, or a number of seconds from now.
     """
 
-    type: str
-    queue: str = "default"
-    priority: int = 0
-    delay: float | None = None
-    run_at: str | None = None
-    timeout: float | None = None
-    max_attempts: int | None = None
-    deadline: str | float | None = None
-    backoff: Any = None
-    unique_key: str | None = None
-    unique_for: float | None = None
+    type: Name
+    queue: Name = "default"
+    priority: Priority = 0
+    delay: Delay | None = None
+    run_at: Time | None = None
+    timeout: Duration | None = None
+    max_attempts: MaxAttempts | None = None
+    deadline: Deadline | None = None
+    backoff: BackoffWish = None
+    unique_key: UniqueKey | None = None
+    unique_for: Duration | None = None
     on_conflict: Literal["return", "replace", "reject"] = "return"
-    wait: float | None = None
+    wait: Wait | None = None
 
 
 class JobRequest(Options, forbid_unknown_fields=True, kw_only=True):
-    """The body of POST /jobs."""
+    """A job to be. `input` is any JSON; `payload` too, but one that is a string is base64 of JSON.
+
+    Which input is valid depends on the type: see GET /types.
+    """
+
+    SCHEMA: ClassVar = {
+        "allOf": [
+            {"not": {"required": ["input", "payload"]}},
+            _excluding("delay", "run_at"),
+            _with_unique_key({"unique_for": {"type": "number"}}),
+            _with_unique_key({"on_conflict": {"enum": ["replace", "reject"]}}),
+        ]
+    }
 
     input: Raw | UnsetType = UNSET
-    payload: Raw | UnsetType = UNSET
-    tags: list[str] = []
+    payload: Annotated[Raw, says(anyOf=_PAYLOAD)] | UnsetType = UNSET
+    tags: Tags = []
 
 
 class LineRequest(JobRequest, forbid_unknown_fields=True, kw_only=True):
-    """A line of NDJSON."""
+    """A line of NDJSON: a job to be, and maybe an idempotency key of its own."""
 
-    idempotency_key: str | None = None
+    idempotency_key: UniqueKey | None = None
 
 
 class UploadOptions(Options, kw_only=True):
