@@ -35,6 +35,8 @@ class BulkRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         ]
     }
 
+    EXAMPLE: ClassVar = {"filter": {"state": "failed", "type": "webhook"}, "dry_run": True}
+
     ids: list[JobId] | None = None
     filter: Annotated[dict[str, Any], says(**filters.SCHEMA)] | None = None
     dry_run: bool = False

@@ -1,5 +1,7 @@
 """The service itself: whether it lives and is ready, its outbox, and what its problems mean."""
 
+from typing import Any
+
 import msgspec
 import trio
 
@@ -16,7 +18,7 @@ class StatusView(msgspec.Struct):
 
 
 class OutboxView(msgspec.Struct):
-    mails: list[dict[str, object]]
+    mails: list[dict[str, Any]]
 
 
 async def outbox(call: Call) -> Answer:

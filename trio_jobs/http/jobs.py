@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from ..config import Settings
-from ..errors import Conflict, InvalidInput, NotFound, TooLarge
+from ..errors import Conflict, InvalidInput, KeyReused, NotFound, TooLarge, UnknownType
 from ..service import Placed, Scope
 from ..storage.records import is_json
 from . import filters, idempotency, ndjson, orders, views, waiting
@@ -187,7 +187,7 @@ CREATE = Route(
         201: views.JobView | views.JobsView | views.MinimalView,
     },
     tells=("Location", "Idempotent-Replayed", "Preference-Applied"),
-    refuses=(InvalidInput, Conflict, TooLarge, UnsupportedMediaType),
+    refuses=(InvalidInput, UnknownType, KeyReused, Conflict, TooLarge, UnsupportedMediaType),
     open=True,
 )
 

@@ -1,7 +1,7 @@
 """What a person may do to one job: cancel, retry, run it now, snooze, change or remove it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -24,11 +24,15 @@ from .words import Delay, Duration, Name, Priority, Tags, Time
 class SnoozeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """For how many seconds from now."""
 
+    EXAMPLE: ClassVar = {"seconds": 60}
+
     seconds: Delay
 
 
 class PatchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What may change while a job waits; what is left out stays."""
+
+    EXAMPLE: ClassVar = {"priority": 10, "tags": ["urgent"]}
 
     priority: Priority | UnsetType = UNSET
     run_at: Time | UnsetType = UNSET

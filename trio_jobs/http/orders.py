@@ -90,6 +90,11 @@ class JobRequest(Options, forbid_unknown_fields=True, kw_only=True):
         ]
     }
 
+    EXAMPLE: ClassVar = {
+        "type": "send_email",
+        "input": {"to": "test@example.com", "subject": "Hello"},
+    }
+
     input: Raw | UnsetType = UNSET
     payload: Annotated[Raw, says(anyOf=_PAYLOAD)] | UnsetType = UNSET
     tags: Tags = []

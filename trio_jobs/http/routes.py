@@ -12,18 +12,22 @@ from . import bulk, events, history, house, jobs, logs, moves, queues
 from .answer import Answer
 from .asgi import grant_of
 from .call import Call, Route
+from .docs import Document
 from .streams import StreamBody, Streamed
 
-ROUTES: tuple[Route, ...] = (
-    *jobs.ROUTES,
-    *moves.ROUTES,
-    *bulk.ROUTES,
-    *history.ROUTES,
-    *logs.ROUTES,
-    *events.ROUTES,
-    *queues.ROUTES,
-    *house.ROUTES,
+DOCUMENT = Document(
+    (
+        *jobs.ROUTES,
+        *moves.ROUTES,
+        *bulk.ROUTES,
+        *history.ROUTES,
+        *logs.ROUTES,
+        *events.ROUTES,
+        *queues.ROUTES,
+        *house.ROUTES,
+    )
 )
+ROUTES: tuple[Route, ...] = DOCUMENT.routes
 
 
 def add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:

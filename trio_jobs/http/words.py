@@ -35,6 +35,7 @@ def some_of(words: Iterable[str]) -> str:
 Name = Annotated[str, says(pattern=whole(NAME.pattern))]
 Tags = Annotated[list[Name], says(maxItems=Settings().max_tags)]
 UniqueKey = Annotated[str, says(pattern=whole(KEY.pattern))]
+Slug = Annotated[str, says(pattern="^[a-z-]{1,64}$")]
 JobId = Annotated[str, says(format="uuid")]
 Time = Annotated[str, says(format="date-time")]
 Position = Annotated[int, says(minimum=0, maximum=10**18 - 1)]
