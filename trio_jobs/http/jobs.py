@@ -178,7 +178,7 @@ CREATE = Route(
         _PREFER,
     ),
     takes={
-        JSON: orders.JobRequest | list[orders.JobRequest],
+        JSON: orders.JobRequest | orders.JobRequests,
         ndjson.MEDIA_TYPE: orders.LineRequest,
         UPLOAD: bytes,
     },

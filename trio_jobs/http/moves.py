@@ -18,7 +18,7 @@ from .call import Call, Param, Route
 from .orders import moment
 from .problems import Malformed, UnsupportedMediaType
 from .query import demanded_version, etag, job_id
-from .words import Delay, Duration, Name, Priority, Tags, Time
+from .words import Delay, Duration, Name, Priority, Tags, Time, VersionTag
 
 
 class SnoozeRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ ROUTES = (
         path="/jobs/{id}",
         call=amend,
         scope=Scope.WRITE,
-        headers=(Param("If-Match", str, "The ETag that the job must still have."),),
+        headers=(Param("If-Match", VersionTag, "The ETag that the job must still have."),),
         takes={JSON: PatchRequest},
         gives={200: views.JobView},
         tells=("ETag",),

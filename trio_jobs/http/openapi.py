@@ -163,7 +163,7 @@ def _parameter(param: Param, place: str, types: Schemas) -> Schema:
         "name": param.name,
         "in": place,
         "description": param.about,
-        "schema": types.of(schemas.alternatives(param.type)[0]),  # null is for JSON only
+        "schema": types.of(param.type),
     }
 
 
@@ -203,8 +203,7 @@ def _content(type_: Any, types: Schemas) -> Schema:
     if isinstance(type_, Mapping):
         return {media_type: {"schema": types.of(one)} for media_type, one in type_.items()}
     if isinstance(type_, str):
-        schema = TEXT if type_.startswith("text/") else {"type": "string", "format": "binary"}
-        return {type_: {"schema": schema}}
+        return {type_: {"schema": TEXT} if type_.startswith("text/") else {}}
     return {"application/json": {"schema": types.of(type_)}}
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..clock import Now, from_rfc3339
+from ..config import Settings
 from ..errors import InvalidInput, TooLarge
 from ..registry import invalid_input
 from ..service import Order
@@ -98,6 +99,9 @@ class JobRequest(Options, forbid_unknown_fields=True, kw_only=True):
     input: Raw | UnsetType = UNSET
     payload: Annotated[Raw, says(anyOf=_PAYLOAD)] | UnsetType = UNSET
     tags: Tags = []
+
+
+JobRequests = Annotated[list[JobRequest], says(minItems=1, maxItems=Settings().max_batch)]
 
 
 class LineRequest(JobRequest, forbid_unknown_fields=True, kw_only=True):

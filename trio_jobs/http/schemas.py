@@ -20,15 +20,16 @@ class Schemas:
         self.components: dict[str, Schema] = {}
 
     def of(self, type_: Any) -> Schema:
-        """The schema of a type, or of a union of them (msgspec itself wants such unions tagged)."""
+        """The schema of a type, or of one of a union (msgspec itself wants such unions tagged).
+
+        None does not count: a body or a parameter is there or not.
+        """
         if isinstance(type_, str):
             return {"type": "string"}
         if type_ is bytes:
             return {"type": "string", "format": "binary"}
-        several = alternatives(type_)
-        if len(several) > 1:
-            return {"anyOf": [self._one(one) for one in several]}
-        return self._one(type_)
+        found = [self._one(one) for one in alternatives(type_)]
+        return found[0] if len(found) == 1 else {"anyOf": found}
 
     def _one(self, type_: Any) -> Schema:
         [schema], found = msgspec.json.schema_components([type_], ref_template=REF)

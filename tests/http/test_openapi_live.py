@@ -1,0 +1,53 @@
+"""Thousands of requests made from the OpenAPI document, right and wrong ones, to a real server.
+
+API_CASES says how many at least (2,000 unless told).
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..processes import ENVIRONMENT, running
+
+CASES = int(os.environ.get("API_CASES", "2000"))
+HOOKS = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
+CONFIG = """\
+[phases.coverage]
+unexpected-methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]  # the edge answers TRACE with 501
+
+[[operations]]
+include-path = "/jobs/{id}/result"  # a job that was just made has none
+checks.ensure_resource_availability.enabled = false
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_server_does_what_its_document_says(tmp_path: Path) -> None:
+    pytest.importorskip("schemathesis")
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    with running(tmp_path) as service:
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)),
+            *("run", f"{service.url}/openapi.json", "--url", service.url, "--checks", "all"),
+            *("--max-examples", str(max(10, CASES // 50)), "--continue-on-failure", "--seed", "1"),
+            *("--exclude-path-regex", "events$", "--generation-database", "none"),
+            *("--request-timeout", "10", "--warnings", "off", "--no-color"),
+        ]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=ENVIRONMENT | HOOKS,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert service.http.get("/readyz").status_code == 200, service.log
+        assert "Traceback" not in service.log
+    [generated] = re.findall(r"([\d,]+) generated", done.stdout)
+    assert int(generated.replace(",", "")) >= CASES
