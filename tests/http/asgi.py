@@ -188,7 +188,10 @@ async def opened(
     settings = settings or Settings(data_dir=str(directory / "data"))
     registry = Registry([*handlers(settings), *more])
     store = SqliteStore(directory / f"{way}.db", run_sync=in_place)
-    service = Service(store, registry, settings, now=now)
+    runner = Worker(store, registry, settings, now=now, heartbeat=False)
+    service = Service(
+        store, registry, settings, now=now, hands=runner.hands if worker else lambda: None
+    )
     request_ids = RequestIds()
     app: Any = create_quart(service, settings, request_ids)
     if way == "hot":
@@ -196,7 +199,6 @@ async def opened(
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         await nursery.start(service.watch.run)
-        runner = Worker(store, registry, settings, now=now, heartbeat=False)
         if worker:
             await nursery.start(runner.run)
             await nursery.start(Maintenance(store, settings, now=now).run)

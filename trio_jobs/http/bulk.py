@@ -20,7 +20,7 @@ from .call import Call, Route
 from .ndjson import MEDIA_TYPE
 from .problems import UnsupportedMediaType
 from .streams import Streamed, Write
-from .words import JobId, says
+from .words import JobId, excluding, says
 
 Work = Callable[[BulkReport], Awaitable[BulkProgress]]
 
@@ -29,9 +29,9 @@ class BulkRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which jobs: `ids`, or all that match a `filter`."""
 
     SCHEMA: ClassVar = {
-        "oneOf": [
-            {"properties": {"ids": {"type": "array"}}, "required": ["ids"]},
-            {"properties": {"filter": {"type": "object"}}, "required": ["filter"]},
+        "allOf": [
+            excluding("ids", "filter"),
+            {"not": {"properties": {"ids": {"type": "null"}, "filter": {"type": "null"}}}},
         ]
     }
 

@@ -32,16 +32,15 @@ _TIME = {"type": "string", "format": "date-time"}
 _PATH = r'^input(\.[^."\\\x00-\x1f]{1,100})+$'
 
 
-def _or_list(text: dict[str, Any], word: dict[str, Any]) -> dict[str, Any]:
-    many = {"type": "array", "items": word, "minItems": 1, "maxItems": MOST_VALUES}
-    return {"anyOf": [text, many]}
+def _or_list(text: dict[str, Any], word: dict[str, Any], **more: int) -> dict[str, Any]:
+    return {"anyOf": [text, {"type": "array", "items": word, "minItems": 1, **more}]}
 
 
 SCHEMA = {
     "properties": {
         "status": _or_list(_STATUS, {"type": "string", "enum": list(STATUSES)}),
         "state": _or_list(_STATE, {"type": "string", "enum": [state.value for state in State]}),
-        **{name: _or_list(_SOME, _PART) for name in _WORDS},
+        **{name: _or_list(_SOME, _PART, maxItems=MOST_VALUES) for name in _WORDS},
         **dict.fromkeys(sorted(_TIMES), _TIME),
         "error~": _PART,
     },

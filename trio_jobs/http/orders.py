@@ -31,15 +31,11 @@ from .words import (
     Time,
     UniqueKey,
     Wait,
+    excluding,
     says,
 )
 
 T = TypeVar("T")
-
-
-def _excluding(one: str, other: str) -> dict[str, Any]:
-    given = {name: {"not": {"type": "null"}} for name in (one, other)}
-    return {"not": {"properties": given, "required": [one, other]}}
 
 
 def _with_unique_key(given: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +47,7 @@ def _with_unique_key(given: dict[str, Any]) -> dict[str, Any]:
 
 _PAYLOAD = [
     {"type": "string", "contentEncoding": "base64", "contentMediaType": "application/json"},
-    {"type": ["null", "boolean", "number", "array", "object"]},
+    {"not": {"type": "string"}},
 ]
 
 
@@ -85,7 +81,7 @@ class JobRequest(Options, forbid_unknown_fields=True, kw_only=True):
     SCHEMA: ClassVar = {
         "allOf": [
             {"not": {"required": ["input", "payload"]}},
-            _excluding("delay", "run_at"),
+            excluding("delay", "run_at"),
             _with_unique_key({"unique_for": {"type": "number"}}),
             _with_unique_key({"on_conflict": {"enum": ["replace", "reject"]}}),
         ]

@@ -9,7 +9,7 @@ from werkzeug.routing import BaseConverter, Map
 
 from ..config import Settings
 from ..service import Service
-from . import bulk, events, history, house, jobs, logs, moves, queues
+from . import bulk, events, history, house, jobs, logs, moves, queues, types, workers
 from .answer import Answer
 from .asgi import grant_of
 from .call import Call, Route
@@ -25,6 +25,8 @@ DOCUMENT = Document(
         *logs.ROUTES,
         *events.ROUTES,
         *queues.ROUTES,
+        *types.ROUTES,
+        *workers.ROUTES,
         *house.ROUTES,
     )
 )

@@ -32,6 +32,12 @@ def some_of(words: Iterable[str]) -> str:
     return f",*{word}(,+{word})*,*"
 
 
+def excluding(one: str, other: str) -> dict[str, Any]:
+    """Schema of an object where not both of these members have a value."""
+    given = {name: {"not": {"type": "null"}} for name in (one, other)}
+    return {"not": {"properties": given, "required": [one, other]}}
+
+
 Name = Annotated[str, says(pattern=whole(NAME.pattern))]
 Tags = Annotated[list[Name], says(maxItems=Settings().max_tags)]
 UniqueKey = Annotated[str, says(pattern=whole(KEY.pattern))]

@@ -10,7 +10,7 @@ from .. import clock
 from ..config import Settings
 from ..errors import Conflict, InvalidInput, NotFound, Outdated, Unavailable
 from ..job import State
-from ..registry import Registry
+from ..registry import Handler, Registry
 from ..storage.base import Store
 from ..storage.records import Job, LogLine, Page
 from ..storage.watching import AttemptRecord, Change, QueueInfo
@@ -48,9 +48,10 @@ class Service:
         hands: AskHands = lambda: None,
     ) -> None:
         self._store = store
+        self._registry = registry
         self._checks = Checks(registry, settings)
         self._desk = Desk(store, self._checks)
-        self._hands = hands
+        self.hands = hands
         self.now = now
         self.watch = Watch(store)
         self.stopping = trio.Event()
@@ -63,6 +64,11 @@ class Service:
         """The process is about to stop."""
         self.stopping.set()
         self.watch.close()
+
+    @property
+    def handlers(self) -> list[Handler]:
+        """The types of jobs that this process knows, by name."""
+        return sorted(self._registry, key=lambda handler: handler.type)
 
     async def check(self) -> None:
         """Raises Unavailable unless jobs can be stored and claimed right now."""
@@ -144,7 +150,7 @@ class Service:
     async def why(self, id_: str) -> Why:
         """What keeps the job from running."""
         job = await self.get(id_)
-        now, hands = self.now(), self._hands()
+        now, hands = self.now(), self.hands()
         return await why(job, self._store, now=now, hands=hands, draining=self.draining)
 
     # ── steer one ─────────────────────────────────────────────────────────────────────────────
