@@ -165,10 +165,11 @@ class JobStream:
 
 def _position(call: Call) -> int | None:
     query = call.query()
+    after = whole_number("after", query["after"]) if "after" in query else None
     last_event_id = call.header(b"last-event-id")
     if last_event_id:  # a browser's, when it comes back; it knows better than the URL
         return whole_number("Last-Event-ID", last_event_id)
-    return whole_number("after", query["after"]) if "after" in query else None
+    return after
 
 
 async def _has_more(service: Service, id_: str, after: int) -> bool:

@@ -8,8 +8,9 @@ import trio
 from ..builtin.outbox import list_outbox
 from ..errors import Unavailable
 from ..service import Scope
-from . import problems
+from . import html, problems
 from .answer import Answer
+from .bodies import JSON
 from .call import Call, Route
 
 
@@ -39,12 +40,14 @@ async def ready(call: Call) -> Answer:
 
 
 async def explain(call: Call) -> Answer:
-    """Explain a kind of problem."""
+    """Explain a kind of problem: a page for browsers, else JSON."""
     slug = call.params["slug"]
     kind = problems.BY_SLUG.get(slug)
     if kind is None:
         raise problems.NoSuchPath(f"There is no problem called {slug!r}.")
-    return Answer(200, msgspec.json.encode(kind))
+    if html.wants_page(call):
+        return html.page("problem.html", kind=kind)
+    return Answer(200, msgspec.json.encode(kind), {"Vary": "Accept"})
 
 
 ROUTES = (
@@ -63,7 +66,7 @@ ROUTES = (
         path="/problems/{slug}",
         call=explain,
         scope=None,
-        gives={200: problems.Kind},
+        gives={200: {JSON: problems.Kind, html.MEDIA_TYPE: str}},
         refuses=(problems.NoSuchPath,),
     ),
 )

@@ -29,7 +29,9 @@ async def read(call: Call) -> Answer | Streamed:
     query = call.query()
     id_ = job_id(call.id)
     last = call.header(b"last-event-id")
-    after = whole_number("after", last or query.get("after", "0"))
+    after = whole_number("after", query.get("after", "0"))
+    if last:
+        after = whole_number("Last-Event-ID", last)
     if "follow" in query:
         return await _follow(call.service, id_, after, resumed=bool(last))
     limit = whole_number("limit", query.get("limit", "1000"))

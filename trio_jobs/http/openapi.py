@@ -17,10 +17,11 @@ from .schemas import Schema, Schemas
 from .words import JobId, Name, Slug
 
 PATH_PARAMS = {
-    "id": Param("id", JobId, "The job's id."),
-    "name": Param("name", Name, "The queue's name."),
-    "slug": Param("slug", Slug, "The last part of a problem's `type`."),
+    "id": (JobId, "The job's id.", "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d"),
+    "name": (Name, "The queue's name.", "default"),
+    "slug": (Slug, "The last part of a problem's `type`.", "invalid"),
 }
+"""What stands in paths: its type, what it is, an example."""
 TEXT = {"type": "string"}
 # Which of them an answer has, `Route.tells` says; those of every answer are ALWAYS.
 HEADERS: dict[str, tuple[Schema, str]] = {
@@ -127,7 +128,7 @@ def operation_id(route: Route) -> str:
     A noun that is followed by its name or id is one of its kind. After POST, the last word of a
     longer path is what is done.
     """
-    parts = [part for part in route.path.strip("/").split("/") if part]
+    parts = (route.path.strip("/") or "welcome").split("/")
     words = [
         part.removesuffix("s") if following.startswith("{") else part
         for part, following in zip(parts, [*parts[1:], ""], strict=True)
@@ -136,7 +137,7 @@ def operation_id(route: Route) -> str:
     verb = route.method.lower()
     if verb == "post" and len(words) > 1:
         verb = words.pop()
-    name = "_".join([verb, *(words or ["welcome"])])
+    name = "_".join([verb, *words])
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
@@ -152,10 +153,16 @@ def _tag_object(route: Route) -> Schema:
 def _parameters(route: Route, types: Schemas) -> list[Schema]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     return [
-        *(_parameter(PATH_PARAMS[name], "path", types) | {"required": True} for name in names),
+        *(_in_path(name, types) for name in names),
         *(_parameter(param, "query", types) for param in route.query),
         *(_parameter(param, "header", types) for param in route.headers),
     ]
+
+
+def _in_path(name: str, types: Schemas) -> Schema:
+    type_, about, sample = PATH_PARAMS[name]
+    param = _parameter(Param(name, type_, about), "path", types)
+    return param | {"required": True, "example": sample}
 
 
 def _parameter(param: Param, place: str, types: Schemas) -> Schema:
