@@ -32,7 +32,7 @@ def test_the_server_does_what_its_document_says(tmp_path: Path) -> None:
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)),
             *("run", f"{service.url}/openapi.json", "--url", service.url, "--checks", "all"),
             *("--exclude-checks", "ensure_resource_availability"),  # the hooks have it
-            *("--max-examples", str(max(10, CASES // 50)), "--continue-on-failure", "--seed", "1"),
+            *("--max-examples", str(max(10, CASES // 15)), "--continue-on-failure", "--seed", "1"),
             *("--exclude-path-regex", "events$", "--generation-database", "none"),
             *("--request-timeout", "10", "--warnings", "off", "--no-color"),
         ]

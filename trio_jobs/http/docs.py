@@ -4,7 +4,7 @@ from functools import cached_property
 
 import msgspec
 
-from . import html, reference
+from . import pages, reference
 from .answer import Answer
 from .call import Call, Param, Route
 from .openapi import describe
@@ -30,7 +30,7 @@ class Document:
                 call=self.docs,
                 scope=None,
                 query=(Param("q", str, "Only calls in which all these words are found."),),
-                gives={200: html.MEDIA_TYPE},
+                gives={200: pages.MEDIA_TYPE},
             ),
         )
 
@@ -55,8 +55,8 @@ class Document:
     async def docs(self, call: Call) -> Answer:
         """Read the API's reference, with examples to copy."""
         search = call.query().get("q", "").strip()
-        nouns = reference.nouns(self.tree, html.origin(call), search)
-        return html.page(
+        nouns = reference.nouns(self.tree, pages.origin(call), search)
+        return pages.page(
             "docs.html",
             about=self.tree["info"]["description"],
             version=self.tree["info"]["version"],

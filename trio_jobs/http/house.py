@@ -8,7 +8,7 @@ import trio
 from ..builtin.outbox import list_outbox
 from ..errors import Unavailable
 from ..service import Scope
-from . import html, problems
+from . import pages, problems
 from .answer import Answer
 from .bodies import JSON
 from .call import Call, Route
@@ -45,8 +45,8 @@ async def explain(call: Call) -> Answer:
     kind = problems.BY_SLUG.get(slug)
     if kind is None:
         raise problems.NoSuchPath(f"There is no problem called {slug!r}.")
-    if html.wants_page(call):
-        return html.page("problem.html", kind=kind)
+    if pages.wants_page(call):
+        return pages.page("problem.html", kind=kind)
     return Answer(200, msgspec.json.encode(kind), {"Vary": "Accept"})
 
 
@@ -66,7 +66,7 @@ ROUTES = (
         path="/problems/{slug}",
         call=explain,
         scope=None,
-        gives={200: {JSON: problems.Kind, html.MEDIA_TYPE: str}},
+        gives={200: {JSON: problems.Kind, pages.MEDIA_TYPE: str}},
         refuses=(problems.NoSuchPath,),
     ),
 )

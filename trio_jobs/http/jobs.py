@@ -1,6 +1,7 @@
-"""The jobs resource: each call parses, asks the service one thing, and renders.
+"""Jobs: make them, look at one, list them.
 
-Plain functions from bytes to Answers, so that the Quart routes and the hot path say the same.
+Each call parses, asks the service one thing, and renders: plain functions from bytes to
+Answers, so that the Quart routes and the hot path say the same.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The queues resource."""
+"""Queues: how deep they are, and whether they go on."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

@@ -172,7 +172,7 @@ def in_words(schema: Mapping[str, Any]) -> str:
     if "contentEncoding" in schema:
         words.append(f"({schema['contentEncoding']})")
     words += [
-        f"{word} {schema[name]:,}"
+        f"{word} {schema[name]:,.12g}"
         for name, word in (
             ("minimum", "from"),
             ("exclusiveMinimum", "above"),

@@ -9,7 +9,20 @@ from werkzeug.routing import BaseConverter, Map
 
 from ..config import Settings
 from ..service import Service
-from . import bulk, events, history, house, html, jobs, logs, moves, queues, types, welcome, workers
+from . import (
+    bulk,
+    events,
+    history,
+    house,
+    jobs,
+    logs,
+    moves,
+    pages,
+    queues,
+    types,
+    welcome,
+    workers,
+)
 from .answer import Answer
 from .asgi import grant_of
 from .call import Call, Route
@@ -28,7 +41,7 @@ DOCUMENT = Document(
         *types.ROUTES,
         *workers.ROUTES,
         *house.ROUTES,
-        *html.ROUTES,
+        *pages.ROUTES,
         *welcome.ROUTES,
     )
 )

@@ -4,19 +4,19 @@ from .. import __version__
 from ..errors import Denied
 from ..job import State
 from ..service import Scope
-from . import html, views
+from . import pages, views
 from .answer import Answer
 from .call import Call, Route
 
 
 async def welcome(call: Call) -> Answer:
     """Welcome a person: the queues with their jobs, and where to go from here."""
-    return html.page(
+    return pages.page(
         "welcome.html",
         version=__version__,
         states=list(State),
         queues=await _queues(call),
-        origin=html.origin(call),
+        origin=pages.origin(call),
     )
 
 
@@ -34,4 +34,4 @@ async def _queues(call: Call) -> list[views.QueueView] | None:
     ]
 
 
-ROUTES = (Route(method="GET", path="/", call=welcome, scope=None, gives={200: html.MEDIA_TYPE}),)
+ROUTES = (Route(method="GET", path="/", call=welcome, scope=None, gives={200: pages.MEDIA_TYPE}),)

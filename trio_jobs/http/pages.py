@@ -1,5 +1,6 @@
-"""Pages for people: rendered here, with nothing from elsewhere and no script.
+"""Pages for people, and their style.
 
+They are rendered here, with nothing from elsewhere and no script.
 The templates escape whatever they are given. The style is a file of its own, because the pages'
 Content-Security-Policy allows none within them.
 """
