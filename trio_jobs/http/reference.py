@@ -8,6 +8,9 @@ from typing import Any
 from .samples import Sample, samples
 from .schemas import Schema
 
+_ALWAYS = {"X-Request-ID", "Trio-Jobs-Version"}
+_BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to"}
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -143,9 +146,6 @@ def _outcome(tree: Schema, status: str, answer: Schema) -> Outcome:
     )
 
 
-_ALWAYS = {"X-Request-ID", "Trio-Jobs-Version"}
-
-
 def _members(schema: Schema) -> Iterator[Member]:
     required = schema.get("required", ())
     for name, member in schema.get("properties", {}).items():
@@ -161,25 +161,22 @@ def in_words(schema: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(in_words(one) for one in several))
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
+    if "x-line" in schema:
+        return f"lines of {in_words(schema['x-line'])}"
+    if schema.get("format") == "binary":
+        return "any bytes"
+    return _plain(schema)
+
+
+def _plain(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type", "any JSON")
     if isinstance(kind, list):
         return " or ".join(kind)
     if kind == "array":
         return f"array of {in_words(schema.get('items', {}))}"
     words = [kind]
-    if "format" in schema:
-        words.append(f"({schema['format']})")
-    if "contentEncoding" in schema:
-        words.append(f"({schema['contentEncoding']})")
-    words += [
-        f"{word} {schema[name]:,.12g}"
-        for name, word in (
-            ("minimum", "from"),
-            ("exclusiveMinimum", "above"),
-            ("maximum", "to"),
-        )
-        if name in schema
-    ]
+    words += [f"({schema[name]})" for name in ("format", "contentEncoding") if name in schema]
+    words += [f"{word} {schema[name]:,.12g}" for name, word in _BOUNDS.items() if name in schema]
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         words.append(f"of {in_words(schema['additionalProperties'])}")
     return " ".join(words)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NDJSON = "application/x-ndjson"
 STREAM = "text/event-stream"
 UPLOAD = "?type=process_file&operation=count"
 BYTES = "any bytes"
@@ -29,8 +28,8 @@ def samples(method: str, path: str, operation: Mapping[str, Any], origin: str) -
     url = origin + path
     bodies = operation.get("requestBody", {}).get("content", {})
     if not bodies:
-        stream = STREAM in _media_types(operation)
-        return [Sample("", _curl(method, url, stream=stream), _python(method, url, operation))]
+        curl = _curl(method, url, stream=_is_stream(operation))
+        return [Sample("", curl, _python(method, url, operation))]
     return [
         _with_body(method, url, media_type, content, operation)
         for media_type, content in bodies.items()
@@ -50,13 +49,16 @@ def _with_body(
     else:
         text = example.rstrip("\n") if isinstance(example, str) else json.dumps(example)
     if media_type == "application/json":
-        arguments = f"json={example!r}"
+        arguments = [f"json={_literal(example)}"]
     else:
-        arguments = f'headers={{"Content-Type": "{media_type}"}}, content={text!r}'
+        arguments = [
+            f"headers={_literal({'Content-Type': media_type})}",
+            f"content={_literal(text)}",
+        ]
     return Sample(
         media_type,
         _curl(method, url, f"-H {shlex.quote(f'Content-Type: {media_type}')}", _data(text)),
-        _python(method, url, operation, arguments),
+        _python(method, url, operation, *arguments),
     )
 
 
@@ -73,21 +75,25 @@ def _curl(method: str, url: str, *options: str, stream: bool = False) -> str:
     return " \\\n  ".join([" ".join(words), *options, shlex.quote(url)])
 
 
-def _python(method: str, url: str, operation: Mapping[str, Any], arguments: str = "") -> str:
-    if STREAM in _media_types(operation) and "application/json" not in _media_types(operation):
-        return (
-            f"import httpx\n\nwith httpx.stream({method!r}, {url!r}, timeout=None) as reply:\n"
-            "    for line in reply.iter_lines():\n        print(line)"
-        ).replace("'", '"')
-    call = f"reply = httpx.{method.lower()}(\n    {_quoted(url)},"
-    if arguments:
-        call += f"\n    {arguments},"
-    call += "\n)"
-    return f"import httpx\n\n{call}\nreply.raise_for_status()\nprint({_shown(operation)})"
+def _python(method: str, url: str, operation: Mapping[str, Any], *arguments: str) -> str:
+    if _is_stream(operation):
+        call = f"httpx.stream({_literal(method)}, {_literal(url)}, timeout=None)"
+        lines = [f"with {call} as reply:", "    for line in reply.iter_lines():"]
+        return "\n".join(["import httpx", "", *lines, "        print(line)"])
+    words = [_literal(url), *arguments]
+    call = "".join(f"\n    {word}," for word in words) + "\n" if arguments else words[0]
+    lines = [f"reply = httpx.{method.lower()}({call})", "reply.raise_for_status()"]
+    return "\n".join(["import httpx", "", *lines, f"print({_shown(operation)})"])
 
 
-def _quoted(url: str) -> str:
-    return json.dumps(url)
+def _literal(value: Any) -> str:
+    """JSON to be as Python would be written."""
+    if isinstance(value, dict):
+        members = (f"{_literal(name)}: {_literal(inner)}" for name, inner in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _shown(operation: Mapping[str, Any]) -> str:
@@ -99,6 +105,10 @@ def _shown(operation: Mapping[str, Any]) -> str:
     return (
         "reply.text" if any(name.startswith("text/") for name in media_types) else "reply.content"
     )
+
+
+def _is_stream(operation: Mapping[str, Any]) -> bool:
+    return _media_types(operation) == {STREAM}
 
 
 def _media_types(operation: Mapping[str, Any]) -> set[str]:
