@@ -65,7 +65,11 @@ PARAMS = (
     _text("created_before", _TIME, "RFC 3339."),
     _text("error~", _PART, "Part of its last error's message."),
 )
-"""… and `input.<path>`, which has no name of its own."""
+OPEN = Param(
+    "input",
+    Annotated[dict[str, str], says(propertyNames={"pattern": _PATH})],
+    "`input.<path>=<value>`: a member of its input, e.g. `input.user.id=7`.",
+)
 _NAMES = frozenset(param.name for param in PARAMS)
 
 

@@ -14,7 +14,7 @@ from ..config import Settings
 from ..errors import Conflict, InvalidInput, KeyReused, NotFound, TooLarge, UnknownType
 from ..service import Placed, Scope
 from ..storage.records import is_json
-from . import filters, idempotency, ndjson, orders, views, waiting
+from . import filters, idempotency, ndjson, orders, requests, views, waiting
 from .answer import Answer
 from .bodies import JSON, body_too_large
 from .call import Call, Param, Route
@@ -170,7 +170,7 @@ CREATE = Route(
         _WAIT_PARAM,
         *(
             Param(field.name, field.type, "For an upload: as in the JSON of a job.")
-            for field in msgspec.structs.fields(orders.UploadOptions)
+            for field in msgspec.structs.fields(requests.UploadOptions)
             if field.name != "wait"
         ),
     ),
@@ -179,8 +179,8 @@ CREATE = Route(
         _PREFER,
     ),
     takes={
-        JSON: orders.JobRequest | orders.JobRequests,
-        ndjson.MEDIA_TYPE: orders.LineRequest,
+        JSON: requests.JobRequest | requests.JobRequests,
+        ndjson.MEDIA_TYPE: requests.LineRequest,
         UPLOAD: bytes,
     },
     gives={
@@ -189,7 +189,7 @@ CREATE = Route(
     },
     tells=("Location", "Idempotent-Replayed", "Preference-Applied"),
     refuses=(InvalidInput, UnknownType, KeyReused, Conflict, TooLarge, UnsupportedMediaType),
-    open=True,
+    open=Param("more", dict[str, str], "For an upload: what its type takes."),
 )
 
 READ = Route(
@@ -221,6 +221,6 @@ ROUTES = (
         gives={200: views.PageView},
         tells=("Link",),
         refuses=(InvalidInput,),
-        open=True,
+        open=filters.OPEN,
     ),
 )

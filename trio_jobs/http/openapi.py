@@ -51,6 +51,8 @@ COMMON = {
 """What every call may end with; 401 only where a scope is asked for."""
 
 ALWAYS = ("X-Request-ID", "Trio-Jobs-Version")
+_NAMELESS: Schema = {"style": "form", "explode": True}
+"""How OpenAPI says that the members of an object are parameters themselves."""
 ABOUT = """\
 A durable job queue: post a job, watch it, cancel it, fetch its result.
 
@@ -156,6 +158,7 @@ def _parameters(route: Route, types: Schemas) -> list[Schema]:
         *(_in_path(name, types) for name in names),
         *(_parameter(param, "query", types) for param in route.query),
         *(_parameter(param, "header", types) for param in route.headers),
+        *([_parameter(route.open, "query", types) | _NAMELESS] if route.open else ()),
     ]
 
 
