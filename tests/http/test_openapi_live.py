@@ -18,6 +18,9 @@ HOOKS = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__fi
 CONFIG = """\
 [phases.coverage]
 unexpected-methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]  # the edge answers TRACE with 501
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422, 429, 431]
 """
 
 

@@ -44,7 +44,9 @@ COMMON = {
     HTTPStatus.BAD_REQUEST: "Malformed",
     HTTPStatus.UNAUTHORIZED: "Unauthorized",
     HTTPStatus.FORBIDDEN: "Forbidden",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "TargetTooLong",
     HTTPStatus.TOO_MANY_REQUESTS: "TooManyRequests",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "HeadTooLarge",
     HTTPStatus.INTERNAL_SERVER_ERROR: "InternalError",
     HTTPStatus.SERVICE_UNAVAILABLE: "Unavailable",
 }
@@ -227,8 +229,11 @@ def _refusals(route: Route) -> dict[int, list[Kind]]:
 
 
 def _common(status: HTTPStatus) -> Schema:
-    kinds = [*problems.KINDS.values(), problems.INTERNAL]
-    return _refusal(status, [kind for kind in kinds if kind.status == status])
+    ours = [*problems.KINDS.values(), problems.INTERNAL]
+    kinds = [kind for kind in ours if kind.status == status]
+    return _refusal(
+        status, kinds or [kind for kind in problems.BY_SLUG.values() if kind.status == status]
+    )
 
 
 def _refusal(status: int, kinds: Iterable[Kind]) -> Schema:
