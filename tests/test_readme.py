@@ -10,6 +10,7 @@ import pytest
 
 from trio_jobs.config import PREFIX, Settings
 from trio_jobs.http import problems
+from trio_jobs.http.routes import ROUTES
 from trio_jobs.job import TRANSITIONS
 from trio_jobs.metrics import FAMILIES
 
@@ -71,6 +72,12 @@ def test_every_command_endpoint_and_setting_is_documented():
         assert f"trio-jobs {command}" in README
     assert f"{PREFIX}JOB_TIMEOUT" in README
     assert all(kind.about for kind in problems.BY_SLUG.values())
+    calls = re.findall(r"^\| (.*?) \|", README.partition("\n## API\n")[2], re.MULTILINE)
+    said = " ".join(calls).replace("{q}", "{name}")
+    for route in ROUTES:
+        words = [word for word in route.path.split("/") if word]
+        if words[:1] != ["static"]:  # it belongs to the pages
+            assert all(f"/{word}" in said for word in words), route.path
 
 
 def _shape(value):

@@ -20,6 +20,7 @@ _CURVES: dict[str, Callable[[float, float, int], float]] = {
     "linear": lambda base, _, n: base * n,
     "fixed": lambda base, _, n: base,
 }
+KINDS = tuple(_CURVES)
 _BASE = {"power": 15.0, "exponential": 5.0, "linear": 30.0, "fixed": 30.0}
 
 

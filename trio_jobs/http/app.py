@@ -53,7 +53,8 @@ def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
     @app.after_request
     async def add_headers(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
-        response.headers.update(STANDARD_HEADERS)
+        for name, value in STANDARD_HEADERS.items():
+            response.headers.setdefault(name, value)  # pages have rules of their own
         return response
 
     @app.errorhandler(HTTPException)

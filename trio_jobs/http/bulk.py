@@ -5,7 +5,7 @@ some more are done.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from .call import Call, Route
 from .ndjson import MEDIA_TYPE
 from .problems import UnsupportedMediaType
 from .streams import Streamed, Write
+from .words import JobId, excluding, says
 
 Work = Callable[[BulkReport], Awaitable[BulkProgress]]
 
@@ -27,8 +28,17 @@ Work = Callable[[BulkReport], Awaitable[BulkProgress]]
 class BulkRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which jobs: `ids`, or all that match a `filter`."""
 
-    ids: list[str] | None = None
-    filter: dict[str, Any] | None = None
+    SCHEMA: ClassVar = {
+        "allOf": [
+            excluding("ids", "filter"),
+            {"not": {"properties": {"ids": {"type": "null"}, "filter": {"type": "null"}}}},
+        ]
+    }
+
+    EXAMPLE: ClassVar = {"filter": {"state": "failed", "type": "webhook"}, "dry_run": True}
+
+    ids: list[JobId] | None = None
+    filter: Annotated[dict[str, Any], says(**filters.SCHEMA)] | None = None
     dry_run: bool = False
 
 
@@ -42,6 +52,9 @@ class ProgressView(msgspec.Struct):
     finished: bool
     dry_run: bool
 
+
+PROGRESS = {JSON: ProgressView, MEDIA_TYPE: str}
+"""What these calls give, by media type: the end of it, or lines."""
 
 _request = msgspec.json.Decoder(BulkRequest)
 
@@ -126,7 +139,7 @@ ROUTES = tuple(
         call=call,
         scope=Scope.WRITE,
         takes={JSON: BulkRequest},
-        gives={200: ProgressView},
+        gives={200: PROGRESS},
         refuses=(InvalidInput, UnsupportedMediaType),
     )
     for action, call in {"cancel": cancel, "retry": retry, "delete": delete}.items()

@@ -74,10 +74,11 @@ class Route:
     """One method of one path.
 
     `scope`: what a token must be good for; None lets everybody ask. `query` names the parameters
-    that there are; any other is refused, unless the call is `open` to more. `takes` has the type of
-    a body by its media type, `gives` that of the answer by status (None: no body; a str: not JSON,
-    but this media type). `refuses` are the kinds of errors that this call may end with, beside
-    those of every call. The first line of the function's docstring is the title, the rest explains.
+    that there are; any other is refused, unless the call is `open` to more, as that Param says.
+    `takes` has the type of a body by its media type, `gives` that of the answer by status (None: no
+    body; a str: not JSON, but this media type; a dict: by media type), `tells` names headers of its
+    answers. `refuses` are the kinds of errors that this call may end with, beside those of every
+    call. The first line of the function's docstring is the title, the rest explains.
     """
 
     method: str
@@ -88,8 +89,9 @@ class Route:
     query: tuple[Param, ...] = ()
     headers: tuple[Param, ...] = ()
     takes: Mapping[str, Any] = field(default_factory=dict)
+    tells: tuple[str, ...] = ()
     refuses: tuple[type[Exception], ...] = ()
-    open: bool = False
+    open: Param | None = None
     known: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:

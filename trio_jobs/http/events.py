@@ -23,6 +23,7 @@ from .call import Call, Param, Route
 from .query import job_id, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
 from .streams import Streamed, Write
+from .words import JobId, Position, StateWord, Status, Time
 
 CAUGHT_UP = 0.5
 """Seconds after which a subscription that reads the past has nothing more to tell."""
@@ -37,15 +38,15 @@ _FINAL = frozenset(state.value for state in State if state.final)
 class EventView(msgspec.Struct, kw_only=True):
     """How the job stands; `lines` are what it has logged since the last event of this stream."""
 
-    id: str
+    id: JobId
     type: str
     queue: str
-    status: str
-    state: str
+    status: Status
+    state: StateWord
     reason: str | None
     attempt: int
     version: int
-    at: str
+    at: Time
     progress: Progress | None
     first_line: int | UnsetType = UNSET
     lines: list[views.LogLineView] | UnsetType = UNSET
@@ -174,10 +175,11 @@ class JobStream:
 
 def _position(call: Call) -> int | None:
     query = call.query()
+    after = whole_number("after", query["after"]) if "after" in query else None
     last_event_id = call.header(b"last-event-id")
     if last_event_id:  # a browser's, when it comes back; it knows better than the URL
         return whole_number("Last-Event-ID", last_event_id)
-    return whole_number("after", query["after"]) if "after" in query else None
+    return after
 
 
 async def _has_more(service: Service, id_: str, after: int) -> bool:
@@ -226,8 +228,8 @@ def _stream(path: str, call: Any, **more: Any) -> Route:
         path=path,
         call=call,
         scope=Scope.READ,
-        query=(Param("after", int, "The id of the last event that is known."),),
-        headers=(Param("Last-Event-ID", str, "The same, as browsers send it."),),
+        query=(Param("after", Position, "The id of the last event that is known."),),
+        headers=(Param("Last-Event-ID", Position, "The same, as browsers send it."),),
         **more,
     )
 

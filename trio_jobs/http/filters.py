@@ -4,17 +4,19 @@ The names are the same in both. A comma in the text of a query means "or"; JSON 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ..errors import InvalidInput
 from ..job import State, states_with_status
 from ..service import is_path
+from ..service.filters import MOST_CHARACTERS, MOST_VALUES
 from ..storage.wishes import Filter
 from .call import Param
 from .orders import moment
 from .problems import Malformed
+from .words import STATUSES, says, some_of
 
 _INPUT = "input."
 # Which field of a Filter a name fills; these take several words.
@@ -22,18 +24,52 @@ _WORDS = {"type": "types", "queue": "queues", "tag": "tags", "key": "keys"}
 _TIMES = frozenset({"created_after", "created_before"})
 
 
+_STATUS = {"type": "string", "pattern": f"^{some_of(STATUSES)}$"}
+_STATE = {"type": "string", "pattern": f"^{some_of(State)}$"}
+_SOME = {"type": "string", "pattern": "[^,]", "maxLength": MOST_CHARACTERS}
+_PART = {"type": "string", "maxLength": MOST_CHARACTERS}
+_TIME = {"type": "string", "format": "date-time"}
+_PATH = r'^input(\.[^."\\\x00-\x1f]{1,100})+$'
+
+
+def _or_list(text: dict[str, Any], word: dict[str, Any], **more: int) -> dict[str, Any]:
+    return {"anyOf": [text, {"type": "array", "items": word, "minItems": 1, **more}]}
+
+
+SCHEMA = {
+    "properties": {
+        "status": _or_list(_STATUS, {"type": "string", "enum": list(STATUSES)}),
+        "state": _or_list(_STATE, {"type": "string", "enum": [state.value for state in State]}),
+        **{name: _or_list(_SOME, _PART, maxItems=MOST_VALUES) for name in _WORDS},
+        **dict.fromkeys(sorted(_TIMES), _TIME),
+        "error~": _PART,
+    },
+    "patternProperties": {_PATH: {"type": ["string", "number", "boolean"]}},
+    "additionalProperties": False,
+}
+"""A filter in JSON, for the OpenAPI document."""
+
+
+def _text(name: str, schema: dict[str, Any], about: str) -> Param:
+    return Param(name, Annotated[str, says(**schema)], about)
+
+
 PARAMS = (
-    Param("status", str, "pending, running, done or failed."),
-    Param("state", str, f"One of {', '.join(State)}."),
-    Param("type", str, "The job's type."),
-    Param("queue", str, "Its queue."),
-    Param("tag", str, "A tag it has."),
-    Param("key", str, "Its unique_key."),
-    Param("created_after", str, "RFC 3339."),
-    Param("created_before", str, "RFC 3339."),
-    Param("error~", str, "Part of its last error's message."),
+    _text("status", _STATUS, f"One of {', '.join(STATUSES)}."),
+    _text("state", _STATE, f"One of {', '.join(State)}."),
+    _text("type", _SOME, "The job's type."),
+    _text("queue", _SOME, "Its queue."),
+    _text("tag", _SOME, "A tag it has."),
+    _text("key", _SOME, "Its unique_key."),
+    _text("created_after", _TIME, "RFC 3339."),
+    _text("created_before", _TIME, "RFC 3339."),
+    _text("error~", _PART, "Part of its last error's message."),
 )
-"""… and `input.<path>`, which has no name of its own."""
+OPEN = Param(
+    "input",
+    Annotated[dict[str, str], says(propertyNames={"pattern": _PATH})],
+    "`input.<path>=<value>`: a member of its input, e.g. `input.user.id=7`.",
+)
 _NAMES = frozenset(param.name for param in PARAMS)
 
 
@@ -88,7 +124,7 @@ def _filter(given: Mapping[str, Any]) -> Filter:
         elif name == "error~":
             fields["error"] = value
         else:
-            fields.setdefault("input", {})[_path(name)] = _text(value)
+            fields.setdefault("input", {})[_path(name)] = _as_text(value)
     if states is not None:
         fields["states"] = [state for state in State if state in states]
     return Filter(**fields)
@@ -119,5 +155,5 @@ def _path(name: str) -> str:
     return path
 
 
-def _text(value: str | float) -> str:
+def _as_text(value: str | float) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

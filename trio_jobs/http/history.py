@@ -70,6 +70,7 @@ ROUTES = tuple(
         call=call,
         scope=Scope.READ,
         gives={200: gives},
+        tells=("Content-Disposition",) if gives == ANY_TYPE else (),
         refuses=(NotFound,),
     )
     for name, call, gives in (

@@ -1,13 +1,16 @@
 """The service itself: whether it lives and is ready, its outbox, and what its problems mean."""
 
+from typing import Any
+
 import msgspec
 import trio
 
 from ..builtin.outbox import list_outbox
 from ..errors import Unavailable
 from ..service import Scope
-from . import problems
+from . import pages, problems
 from .answer import Answer
+from .bodies import JSON
 from .call import Call, Param, Route
 
 
@@ -32,7 +35,7 @@ class ReadyView(msgspec.Struct):
 
 
 class OutboxView(msgspec.Struct):
-    mails: list[dict[str, object]]
+    mails: list[dict[str, Any]]
 
 
 async def outbox(call: Call) -> Answer:
@@ -64,12 +67,14 @@ async def ready(call: Call) -> Answer:
 
 
 async def explain(call: Call) -> Answer:
-    """Explain a kind of problem."""
+    """Explain a kind of problem: a page for browsers, else JSON."""
     slug = call.params["slug"]
     kind = problems.BY_SLUG.get(slug)
     if kind is None:
         raise problems.NoSuchPath(f"There is no problem called {slug!r}.")
-    return Answer(200, msgspec.json.encode(kind))
+    if pages.wants_page(call):
+        return pages.page("problem.html", kind=kind)
+    return Answer(200, msgspec.json.encode(kind), {"Vary": "Accept"})
 
 
 ROUTES = (
@@ -92,7 +97,7 @@ ROUTES = (
         path="/problems/{slug}",
         call=explain,
         scope=None,
-        gives={200: problems.Kind},
+        gives={200: {JSON: problems.Kind, pages.MEDIA_TYPE: str}},
         refuses=(problems.NoSuchPath,),
     ),
 )

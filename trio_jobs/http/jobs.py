@@ -1,26 +1,28 @@
-"""The jobs resource: each call parses, asks the service one thing, and renders.
+"""Jobs: make them, look at one, list them.
 
-Plain functions from bytes to Answers, so that the Quart routes and the hot path say the same.
+Each call parses, asks the service one thing, and renders: plain functions from bytes to
+Answers, so that the Quart routes and the hot path say the same.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from ..config import Settings
-from ..errors import Conflict, InvalidInput, NotFound, TooLarge
+from ..errors import Conflict, InvalidInput, KeyReused, NotFound, TooLarge, UnknownType
 from ..redaction import Redactor
 from ..service import Placed, Scope
 from ..storage.records import Job, is_json
-from . import filters, idempotency, ndjson, orders, passing, views, waiting
+from . import filters, idempotency, ndjson, orders, passing, requests, views, waiting
 from .answer import Answer
 from .bodies import JSON, body_too_large, off_loop
 from .call import Call, Param, Route
 from .problems import Malformed, UnsupportedMediaType
 from .query import etag, job_id, known_version, parse_query, tags, trace_context, whole_number
+from .words import Limit, Position, Wait, says, some_of
 
 UPLOAD = "application/octet-stream"
 
@@ -176,8 +178,9 @@ def body_limit(settings: Settings, scope: dict[str, Any]) -> int | None:
     return settings.max_body
 
 
-_WAIT_PARAM = Param("wait", float, "Answer when the job has ended, after so many seconds at most.")
+_WAIT_PARAM = Param("wait", Wait, "Answer when the job has ended, after so many seconds at most.")
 _PREFER = Param("Prefer", str, "`wait=30`; for a new job also `return=minimal`.")
+_BODIES = Annotated[str, says(pattern=f"^({some_of(sorted(views.BODIES))})?,*$")]
 _WAIT = frozenset({"wait"})
 _PAGING = frozenset({"limit", "cursor", "include"})
 
@@ -190,7 +193,7 @@ CREATE = Route(
         _WAIT_PARAM,
         *(
             Param(field.name, field.type, "For an upload: as in the JSON of a job.")
-            for field in msgspec.structs.fields(orders.UploadOptions)
+            for field in msgspec.structs.fields(requests.UploadOptions)
             if field.name != "wait"
         ),
     ),
@@ -200,16 +203,17 @@ CREATE = Route(
         _PREFER,
     ),
     takes={
-        JSON: orders.JobRequest | list[orders.JobRequest],
-        ndjson.MEDIA_TYPE: orders.LineRequest,
+        JSON: requests.JobRequest | requests.JobRequests,
+        ndjson.MEDIA_TYPE: requests.LineRequest,
         UPLOAD: bytes,
     },
     gives={
         200: views.JobView | views.JobsView | views.MinimalView | ndjson.Report,
         201: views.JobView | views.JobsView | views.MinimalView,
     },
-    refuses=(InvalidInput, Conflict, TooLarge, UnsupportedMediaType),
-    open=True,
+    tells=("Location", "Idempotent-Replayed", "Preference-Applied"),
+    refuses=(InvalidInput, UnknownType, KeyReused, Conflict, TooLarge, UnsupportedMediaType),
+    open=Param("more", dict[str, str], "For an upload: what its type takes."),
 )
 
 READ = Route(
@@ -220,6 +224,7 @@ READ = Route(
     query=(_WAIT_PARAM,),
     headers=(_PREFER, Param("If-None-Match", str, "The ETag that is known.")),
     gives={200: views.JobView, 304: None},
+    tells=("ETag",),
     refuses=(NotFound,),
 )
 
@@ -233,12 +238,13 @@ ROUTES = (
         scope=Scope.READ,
         query=(
             *filters.PARAMS,
-            Param("limit", int, "At most so many jobs, up to 500; 50 unless told."),
-            Param("cursor", int, "Where the page before said to go on (`next`)."),
-            Param("include", str, "Bodies to show, too: input, output, payload, result."),
+            Param("limit", Limit, "Up to 500 (50 with bodies); 50 unless told."),
+            Param("cursor", Position, "Where the page before said to go on (`next`)."),
+            Param("include", _BODIES, "Bodies to show, too: input, output, payload, result."),
         ),
         gives={200: views.PageView},
+        tells=("Link",),
         refuses=(InvalidInput,),
-        open=True,
+        open=filters.OPEN,
     ),
 )

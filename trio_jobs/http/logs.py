@@ -6,10 +6,12 @@ from ..errors import InvalidInput, NotFound
 from ..service import Scope, Service
 from . import views
 from .answer import Answer
+from .bodies import JSON
 from .call import Call, Param, Route
 from .query import job_id, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
 from .streams import Streamed, Write
+from .words import Lines, Position
 
 
 class LinesView(msgspec.Struct):
@@ -27,7 +29,9 @@ async def read(call: Call) -> Answer | Streamed:
     query = call.query()
     id_ = job_id(call.id)
     last = call.header(b"last-event-id")
-    after = whole_number("after", last or query.get("after", "0"))
+    after = whole_number("after", query.get("after", "0"))
+    if last:
+        after = whole_number("Last-Event-ID", last)
     if "follow" in query:
         return await _follow(call.service, id_, after, resumed=bool(last))
     limit = whole_number("limit", query.get("limit", "1000"))
@@ -80,12 +84,12 @@ ROUTES = (
         call=read,
         scope=Scope.READ,
         query=(
-            Param("after", int, "Only lines with a higher number."),
-            Param("limit", int, "At most so many lines, up to 1,000."),
+            Param("after", Position, "Only lines with a higher number."),
+            Param("limit", Lines, "At most so many lines, up to 1,000."),
             Param("follow", str, "Stream lines as events, until the job ends."),
         ),
-        headers=(Param("Last-Event-ID", str, "Where a stream was cut off."),),
-        gives={200: LinesView, 204: None},
+        headers=(Param("Last-Event-ID", Position, "Where a stream was cut off."),),
+        gives={200: {JSON: LinesView, MEDIA_TYPE: str}, 204: None},
         refuses=(NotFound, InvalidInput),
     ),
 )

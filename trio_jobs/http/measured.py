@@ -12,6 +12,7 @@ from .asgi import ASGI, Receive, Scope, Send
 
 LEFT = 499  # the client went before its answer began; nginx's code for that
 PARAMETER = "{}"
+ROOT = "/"
 
 RouteOf = Callable[[str, str], str]
 _Tree = dict[str, Any]
@@ -26,6 +27,8 @@ class Routes:
         self._trees: dict[str, _Tree] = {}
         self._deepest = 0
         for method, template in routes:
+            if template == ROOT:
+                continue
             self._deepest = max(self._deepest, template.count("/"))
             _plant(self._any, template)
             for asked in ("GET", "HEAD") if method == "GET" else (method,):
@@ -33,6 +36,8 @@ class Routes:
 
     def of(self, method: str, path: str) -> str:
         """The template; where the path is ours and the method is not, too. Else `other`."""
+        if path == ROOT:
+            return ROOT
         steps = path.split("/", self._deepest + 1)
         tree = self._trees.get(method)
         return (tree and _find(tree, steps, 1)) or _find(self._any, steps, 1) or OTHER

@@ -1,7 +1,7 @@
 """What a person may do to one job: cancel, retry, run it now, snooze, change or remove it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,22 +18,27 @@ from .call import Call, Param, Route
 from .orders import moment
 from .problems import Malformed, UnsupportedMediaType
 from .query import demanded_version, etag, job_id
+from .words import Delay, Duration, Name, Priority, Tags, Time, VersionTag
 
 
 class SnoozeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """For how many seconds from now."""
 
-    seconds: float
+    EXAMPLE: ClassVar = {"seconds": 60}
+
+    seconds: Delay
 
 
 class PatchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What may change while a job waits; what is left out stays."""
 
-    priority: int | UnsetType = UNSET
-    run_at: str | UnsetType = UNSET
-    queue: str | UnsetType = UNSET
-    tags: list[str] | UnsetType = UNSET
-    timeout: float | UnsetType = UNSET
+    EXAMPLE: ClassVar = {"priority": 10, "tags": ["urgent"]}
+
+    priority: Priority | UnsetType = UNSET
+    run_at: Time | UnsetType = UNSET
+    queue: Name | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    timeout: Duration | UnsetType = UNSET
 
 
 _snooze = msgspec.json.Decoder(SnoozeRequest)
@@ -108,6 +113,7 @@ def _move(verb: str, call: Callable[[Call], Awaitable[Answer]], **more: Any) -> 
         path=f"/jobs/{{id}}/{verb}",
         call=call,
         scope=Scope.WRITE,
+        tells=("ETag",),
         **{"gives": {200: views.JobView}, "refuses": (NotFound, Conflict), **more},
     )
 
@@ -119,7 +125,7 @@ ROUTES = (
     _move(
         "snooze",
         snooze,
-        query=(Param("seconds", float, "For how long, from now."),),
+        query=(Param("seconds", Delay, "For how long, from now."),),
         takes={JSON: SnoozeRequest | None},
         refuses=(NotFound, Conflict, InvalidInput, UnsupportedMediaType),
     ),
@@ -128,9 +134,10 @@ ROUTES = (
         path="/jobs/{id}",
         call=amend,
         scope=Scope.WRITE,
-        headers=(Param("If-Match", str, "The ETag that the job must still have."),),
+        headers=(Param("If-Match", VersionTag, "The ETag that the job must still have."),),
         takes={JSON: PatchRequest},
         gives={200: views.JobView},
+        tells=("ETag",),
         refuses=(NotFound, Conflict, Outdated, InvalidInput, UnsupportedMediaType),
     ),
     Route(

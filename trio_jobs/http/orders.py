@@ -1,17 +1,13 @@
-"""JSON in: what the bodies that ask for jobs look like, and nothing of how they travel.
-
-Names on the wire are the names in the code. `payload` is base64 of the bytes to store, as the first
-clients sent it; `input` is the same as plain JSON.
-"""
+"""JSON in: from the bodies that ask for jobs to orders, and nothing of how they travel."""
 
 import base64
 import binascii
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UnsetType
 
 from ..clock import Now, from_rfc3339
 from ..errors import InvalidInput, TooLarge
@@ -19,49 +15,9 @@ from ..registry import invalid_input
 from ..service import Order
 from . import strict
 from .problems import Malformed, UnsupportedMediaType
+from .requests import JobRequest, LineRequest, Options, UploadOptions
 
 T = TypeVar("T")
-
-
-class Options(msgspec.Struct, kw_only=True):
-    """What every job may ask for. `delay`, `timeout`, `unique_for` and `wait` are seconds.
-
-    `run_at` is RFC 3339; `deadline` too, or a number of seconds from now.
-    """
-
-    type: str
-    queue: str = "default"
-    priority: int = 0
-    delay: float | None = None
-    run_at: str | None = None
-    timeout: float | None = None
-    max_attempts: int | None = None
-    deadline: str | float | None = None
-    backoff: Any = None
-    unique_key: str | None = None
-    unique_for: float | None = None
-    on_conflict: Literal["return", "replace", "reject"] = "return"
-    wait: float | None = None
-
-
-class JobRequest(Options, forbid_unknown_fields=True, kw_only=True):
-    """The body of POST /jobs."""
-
-    input: Raw | UnsetType = UNSET
-    payload: Raw | UnsetType = UNSET
-    tags: list[str] = []
-
-
-class LineRequest(JobRequest, forbid_unknown_fields=True, kw_only=True):
-    """A line of NDJSON."""
-
-    idempotency_key: str | None = None
-
-
-class UploadOptions(Options, kw_only=True):
-    """The query parameters of a raw upload that are ours; all others are the handler's."""
-
-    tags: str = ""
 
 
 class Wish(NamedTuple):

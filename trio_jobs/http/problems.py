@@ -207,16 +207,16 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     request_id: str = ""
 
 
-def kind_of(error: BaseException) -> Kind:
+def kind_of(error: type[BaseException]) -> Kind:
     for class_, kind in KINDS.items():
-        if isinstance(error, class_):
+        if issubclass(error, class_):
             return kind
     return INTERNAL
 
 
 def problem(error: BaseException, request_id: str) -> Problem:
     """`error` as the client may know it; what we did not foresee stays in the log."""
-    kind = kind_of(error)
+    kind = kind_of(type(error))
     detail = str(error) if kind is not INTERNAL else "The server failed; its log says why."
     errors = [Fault(error.pointer, error.detail)] if isinstance(error, InvalidInput) else []
     return Problem(

@@ -1,4 +1,4 @@
-"""The queues resource."""
+"""Queues: how deep they are, and whether they go on."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,7 +11,7 @@ from ..service import Scope
 from ..storage.watching import QueueInfo
 from . import views
 from .answer import Answer
-from .bulk import ProgressView, carry_out
+from .bulk import PROGRESS, carry_out
 from .call import Call, Route
 from .streams import Streamed
 
@@ -76,5 +76,5 @@ ROUTES = (
     ),
     _steer("pause", pause),
     _steer("resume", resume),
-    _steer("purge", purge, ProgressView),
+    _steer("purge", purge, PROGRESS),
 )

@@ -5,38 +5,82 @@ from typing import Any, cast
 
 from quart import Response, g, request
 from quart_trio import QuartTrio
+from werkzeug.routing import BaseConverter, Map
 
 from ..config import Settings
 from ..service import Service
-from . import bulk, events, history, house, jobs, logs, metrics, moves, queues, tokens
+from . import (
+    bulk,
+    events,
+    history,
+    house,
+    jobs,
+    logs,
+    metrics,
+    moves,
+    pages,
+    queues,
+    tokens,
+    types,
+    welcome,
+    workers,
+)
 from .answer import Answer
 from .asgi import grant_of, headers_of
 from .call import Call, Route
+from .docs import Document
 from .streams import StreamBody, Streamed
 
-ROUTES: tuple[Route, ...] = (
-    *jobs.ROUTES,
-    *moves.ROUTES,
-    *bulk.ROUTES,
-    *history.ROUTES,
-    *logs.ROUTES,
-    *events.ROUTES,
-    *queues.ROUTES,
-    *tokens.ROUTES,
-    *metrics.ROUTES,
-    *house.ROUTES,
+DOCUMENT = Document(
+    (
+        *jobs.ROUTES,
+        *moves.ROUTES,
+        *bulk.ROUTES,
+        *history.ROUTES,
+        *logs.ROUTES,
+        *events.ROUTES,
+        *queues.ROUTES,
+        *tokens.ROUTES,
+        *metrics.ROUTES,
+        *types.ROUTES,
+        *workers.ROUTES,
+        *house.ROUTES,
+        *pages.ROUTES,
+        *welcome.ROUTES,
+    )
 )
+ROUTES: tuple[Route, ...] = DOCUMENT.routes
+
+
+class Beside(BaseConverter):
+    """A part of a path, but none of these words: GET /jobs/cancel is a 405, not a strange id."""
+
+    def __init__(self, rules: Map, *words: str) -> None:
+        super().__init__(rules)
+        self.regex = rf"(?!(?:{'|'.join(words)})\Z)[^/]+"
 
 
 def add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:
     """All of them."""
+    app.url_map.converters["beside"] = Beside
     for route in ROUTES:
         app.add_url_rule(
-            route.path.replace("{", "<").replace("}", ">"),
+            _rule(route.path),
             f"{route.method} {route.path}",
             _view(route, service, settings),
             methods=[route.method],
         )
+
+
+def _rule(path: str) -> str:
+    """`path` as werkzeug writes it."""
+    before, brace, after = path.partition("{")
+    if not brace:
+        return path
+    rest = {route.path.removeprefix(before) for route in ROUTES if route.path.startswith(before)}
+    words = ",".join(f"'{word}'" for word in sorted(rest) if not {"/", "{"} & {*word})
+    kind = f"beside({words}):" if words else ""
+    return f"{before}<{kind}{after}".replace("{", "<").replace("}", ">")
 
 
 def _view(route: Route, service: Service, settings: Settings) -> Callable[..., Awaitable[Response]]:

@@ -1,25 +1,33 @@
 """The tokens resource: for admins only."""
 
+from typing import Annotated
+
 import msgspec
 
 from ..clock import to_rfc3339
 from ..errors import InvalidInput, NotFound
 from ..service import Scope
+from ..service.order import MAX_SECONDS
+from ..service.tokens import MOST_NAMES
 from ..storage.tokens import Token
 from .answer import Answer
 from .bodies import JSON, json_body
 from .call import Call, Route
 from .problems import UnsupportedMediaType
+from .words import Name, says
+
+ScopeWord = Annotated[str, says(enum=[str(scope) for scope in Scope])]
+Names = Annotated[list[Name], says(minItems=1, maxItems=MOST_NAMES)]
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`types` and `queues` limit it to jobs of these. `expires_in` is in seconds."""
 
-    name: str
-    scopes: list[str]
-    types: list[str] | None = None
-    queues: list[str] | None = None
-    expires_in: float | None = None
+    name: Name
+    scopes: Annotated[list[ScopeWord], says(minItems=1)]
+    types: Names | None = None
+    queues: Names | None = None
+    expires_in: Annotated[float, says(minimum=1, maximum=MAX_SECONDS)] | None = None
 
 
 class TokenView(msgspec.Struct, kw_only=True):

@@ -13,6 +13,7 @@ from ..redaction import Redactor
 from ..service import Placed, Why
 from ..storage.records import Error, Job, LogLine, Progress, body_bytes, is_json
 from ..storage.watching import AttemptRecord, QueueInfo
+from .words import BackoffWish, JobId, StateWord, Status, Time
 
 
 class ErrorView(msgspec.Struct):
@@ -24,10 +25,10 @@ class ErrorView(msgspec.Struct):
 class JobView(msgspec.Struct, kw_only=True):
     """A job as the API shows it. Times are RFC 3339, UTC; `timeout` is in seconds."""
 
-    id: str
+    id: JobId
     type: str
-    status: str
-    state: str
+    status: Status
+    state: StateWord
     reason: str | None
     queue: str
     priority: int
@@ -35,15 +36,15 @@ class JobView(msgspec.Struct, kw_only=True):
     max_attempts: int
     timeout: float | None
     tags: list[str]
-    created_at: str
-    updated_at: str
-    run_at: str
-    started_at: str | None
-    finished_at: str | None
-    deadline: str | None
-    backoff: object
+    created_at: Time
+    updated_at: Time
+    run_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    deadline: Time | None
+    backoff: BackoffWish
     unique_key: str | None
-    cancel_requested_at: str | None
+    cancel_requested_at: Time | None
     progress: Progress | None
     version: int
     error: ErrorView | None
@@ -66,15 +67,15 @@ class PageView(msgspec.Struct):
 
 
 class MinimalView(msgspec.Struct):
-    id: str
-    status: str
+    id: JobId
+    status: Status
     deduplicated: bool | UnsetType = UNSET
 
 
 class AttemptView(msgspec.Struct):
     attempt: int
-    started_at: str | None
-    finished_at: str | None
+    started_at: Time | None
+    finished_at: Time | None
     worker: str | None
     outcome: str
     error: ErrorView | None
@@ -82,7 +83,7 @@ class AttemptView(msgspec.Struct):
 
 class LogLineView(msgspec.Struct):
     n: int
-    at: str
+    at: Time
     level: str
     attempt: int
     message: str
@@ -94,9 +95,9 @@ class ObstacleView(msgspec.Struct):
 
 
 class WhyView(msgspec.Struct):
-    id: str
-    status: str
-    state: str
+    id: JobId
+    status: Status
+    state: StateWord
     reasons: list[ObstacleView]
 
 
@@ -105,9 +106,9 @@ class QueueView(msgspec.Struct):
 
     name: str
     paused: bool
-    paused_at: str | None
+    paused_at: Time | None
     jobs: dict[str, int]
-    oldest_due_at: str | None
+    oldest_due_at: Time | None
     latency: float
 
 

@@ -13,7 +13,7 @@ from ..errors import Conflict, Denied, InvalidInput, NotFound, Outdated, Unavail
 from ..job import State
 from ..metrics import Metrics
 from ..redaction import Redactor
-from ..registry import Registry
+from ..registry import Handler, Registry
 from ..storage.base import Store
 from ..storage.records import Job, LogLine, Page
 from ..storage.watching import AttemptRecord, Change, QueueInfo
@@ -58,6 +58,7 @@ class Service:
         metrics: Metrics | None = None,
     ) -> None:
         self._store = store
+        self._registry = registry
         self._checks = Checks(registry, settings)
         self._desk = Desk(store, self._checks, Room(store, settings.max_queued))
         self._grant = ANYBODY
@@ -92,6 +93,11 @@ class Service:
     async def checks(self) -> list[Check]:
         """What must work for jobs to be stored and run here, and whether it does."""
         return await self._health.checks(draining=self.draining)
+
+    @property
+    def handlers(self) -> list[Handler]:
+        """The types of jobs that this process knows, by name."""
+        return sorted(self._registry, key=lambda handler: handler.type)
 
     # ── enqueue ───────────────────────────────────────────────────────────────────────────────
 

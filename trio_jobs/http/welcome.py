@@ -1,0 +1,35 @@
+"""The first page that a browser sees: what is here, and how many jobs there are."""
+
+from .. import __version__
+from ..errors import Denied
+from ..job import State
+from ..service import Scope
+from . import pages, views
+from .answer import Answer
+from .call import Call, Route
+
+
+async def welcome(call: Call) -> Answer:
+    """Welcome a person: the queues with their jobs, and where to go from here."""
+    return pages.page(
+        "welcome.html",
+        version=__version__,
+        states=list(State),
+        queues=await _queues(call),
+        origin=pages.origin(call),
+    )
+
+
+async def _queues(call: Call) -> list[views.QueueView] | None:
+    """The queues that the caller may see; None when that is none of its business."""
+    try:
+        call.grant.demand(Scope.READ)
+    except Denied:
+        return None
+    if call.grant.types is not None:
+        return None  # the counts are of all types together
+    now = call.service.now()
+    return [views.queue_view(queue, now) for queue in await call.service.queues()]
+
+
+ROUTES = (Route(method="GET", path="/", call=welcome, scope=None, gives={200: pages.MEDIA_TYPE}),)
