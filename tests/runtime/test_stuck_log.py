@@ -82,7 +82,7 @@ def test_why_it_cannot_start_is_a_line_too_and_the_secrets_are_not_in_it(tmp_pat
         text=True,
         timeout=PATIENCE,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert json.loads(line)["level"] == "critical"
     assert "webhook_secret" in json.loads(line)["message"]
