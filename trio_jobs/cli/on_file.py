@@ -147,20 +147,19 @@ class OnFile:
 
     def queues(self) -> list[dict[str, Any]]:
         async def work(service: Service) -> Any:
-            now = service.now()
-            return [views.queue_view(queue, now) for queue in await service.queues()]
+            return [views.queue_view(queue, service) for queue in await service.queues()]
 
         return cast("list[dict[str, Any]]", self._run(work))
 
     def pause(self, name: str) -> dict[str, Any]:
         async def work(service: Service) -> Any:
-            return views.queue_view(await service.pause(name), service.now())
+            return views.queue_view(await service.pause(name), service)
 
         return cast("dict[str, Any]", self._run(work))
 
     def resume(self, name: str) -> dict[str, Any]:
         async def work(service: Service) -> Any:
-            return views.queue_view(await service.resume(name), service.now())
+            return views.queue_view(await service.resume(name), service)
 
         return cast("dict[str, Any]", self._run(work))
 

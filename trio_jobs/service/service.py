@@ -32,6 +32,7 @@ from .why import AskHands, Why, why
 MAX_PAGE = 500
 MAX_PAGE_OF_BODIES = 50
 MAX_LINES = 1_000
+MAX_LIMIT = 1_000_000
 
 
 class Service:
@@ -313,6 +314,13 @@ class Service:
     async def resume(self, name: str) -> QueueInfo:
         self._demand_queue(name)
         await self._store.resume(name)
+        return await self.queue(name)
+
+    async def limit(self, name: str, most: int | None) -> QueueInfo:
+        """At most so many jobs of this queue run at a time, in all processes together."""
+        self._demand_queue(name)
+        in_range("limit", most, 1, MAX_LIMIT)
+        await self._store.limit(name, most)
         return await self.queue(name)
 
     async def purge(self, name: str, report: BulkReport = silent) -> BulkProgress:
