@@ -11,6 +11,7 @@ from ..builtin import handlers
 from ..http import events, filters, history, jobs, ndjson, passing, tokens, views
 from ..http.call import Call
 from ..http.query import job_id
+from ..http.types import type_view
 from ..registry import Registry
 from ..service import BulkAction, BulkProgress, BulkReport, Service
 from ..storage.records import Page
@@ -205,15 +206,8 @@ class OnFile:
         self._run(work)
 
     def types(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "type": handler.type,
-                "summary": handler.summary,
-                "timeout": handler.timeout or self._settings.job_timeout,
-                "max_attempts": handler.max_attempts or self._settings.max_attempts,
-            }
-            for handler in Registry(handlers(self._settings))
-        ]
+        known = Registry(handlers(self._settings))
+        return [msgspec.to_builtins(type_view(handler)) for handler in known]
 
     def workers(self) -> list[dict[str, Any]]:
         fail("only a running service knows its workers: leave out --database", Exit.USAGE)
