@@ -20,7 +20,8 @@ CONFIG = """\
 unexpected-methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]  # the edge answers TRACE with 501
 
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "3xx", 404, 409, 412]  # what the job's state or version forbids
+# What the job's state or version forbids; and a snooze that says nowhere for how long (415).
+expected-statuses = ["2xx", "3xx", 404, 409, 412, 415]
 
 [checks.negative_data_rejection]
 expected-statuses = [400, 404, 405, 409, 412, 413, 414, 415, 422, 431]
