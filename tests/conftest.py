@@ -10,7 +10,7 @@ Property tests repeat the same cases on every run; HYPOTHESIS_PROFILE=explore lo
 import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ import trio
 from trio_jobs.config import Settings
 from trio_jobs.job import State
 from trio_jobs.maintenance import Maintenance
+from trio_jobs.metrics import Metrics
 from trio_jobs.registry import Handler, Registry
 from trio_jobs.service import Order, Service
 from trio_jobs.storage.records import Job
@@ -56,6 +57,7 @@ class System:
     store: SqliteStore
     service: Service
     worker: Worker
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def enqueue(self, type_: str, payload: object = None, **options: Any) -> str:
         """The id of a new job."""
@@ -91,14 +93,15 @@ def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
         **changes: Any,
     ) -> System:
         settings, registry = Settings(**changes), Registry(handlers)
-        store = SqliteStore(tmp_path / file, run_sync=run_sync)
+        metrics = Metrics(registry.types)
+        store = SqliteStore(tmp_path / file, run_sync=run_sync, metrics=metrics)
         await nursery.start(store.run)
-        await nursery.start(Maintenance(store, settings, now=now).run)
-        worker = Worker(store, registry, settings, now=now, heartbeat=False)
+        await nursery.start(Maintenance(store, settings, now=now, metrics=metrics).run)
+        worker = Worker(store, registry, settings, now=now, heartbeat=False, metrics=metrics)
         await nursery.start(worker.run)
-        service = Service(store, registry, settings, now=now, hands=worker.hands)
+        service = Service(store, registry, settings, now=now, hands=worker.hands, metrics=metrics)
         await nursery.start(service.watch.run)
-        return System(store, service, worker)
+        return System(store, service, worker, metrics)
 
     return start
 

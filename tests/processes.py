@@ -36,7 +36,7 @@ class Service:
     def _wait_for_url(self) -> str:
         def url() -> str | None:
             assert self.process.poll() is None, self.log
-            found = re.search(r"serving on (http://\S+)", self.log)
+            found = re.search(r"serving on (http://[^\s\"]+)", self.log)
             return found and found[1]
 
         return until(url)

@@ -60,7 +60,7 @@ class Server:
             return "serving on" in self.log
 
         until(is_serving)
-        found = re.search(r"serving on (http://(\S+))", self.log)
+        found = re.search(r"serving on (http://([^\s\"]+))", self.log)
         assert found is not None
         self.url, self.bind = found[1], found[2]
 

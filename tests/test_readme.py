@@ -12,6 +12,7 @@ from trio_jobs.config import PREFIX, Settings
 from trio_jobs.http import problems
 from trio_jobs.http.routes import ROUTES
 from trio_jobs.job import TRANSITIONS
+from trio_jobs.metrics import FAMILIES
 
 from .processes import ENVIRONMENT, running, until
 
@@ -44,12 +45,22 @@ def settings() -> str:
             default = "yes" if default else "no"
         elif isinstance(default, int):
             default = f"{default:,}"
-        shown = f"`{default}`" if default not in (None, ()) else ""
+        elif isinstance(default, tuple):
+            default = ",".join(default)
+        shown = f"`{default}`" if default not in (None, "") else ""
         lines.append(f"| `{spec.name}` | {shown} | {spec.metadata['help']} |")
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("block", [states, settings])
+def metrics() -> str:
+    lines = ["| metric | labels | |", "|---|---|---|"]
+    for family in FAMILIES:
+        labels = f"`{' '.join(family.labels)}`" if family.labels else ""
+        lines.append(f"| `{family.name}` | {labels} | {family.about} ({family.kind}) |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("block", [states, settings, metrics])
 def test_what_is_made_from_the_code_is_up_to_date(block):
     assert _after(block.__name__) == block()
 

@@ -1,9 +1,11 @@
 """Every setting once: its name, type, default and the sentence that `--help` shows.
 
 A setting comes from its flag, else from `TRIO_JOBS_<NAME>` (or the file named by
-`TRIO_JOBS_<NAME>_FILE`, for secrets), else from its default. `Settings.load` says which.
+`TRIO_JOBS_<NAME>_FILE`, for secrets), else from `trio-jobs.toml` (see config_file), else from its
+default. `Settings.load` says which.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -14,11 +16,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ConfigError
+from .redaction import DEFAULT_WORDS
 from .retention import DEFAULT as DEFAULT_KEEP
 from .retention import Retention
 
 PREFIX = "TRIO_JOBS_"
 SERVER_VARIABLE = PREFIX + "SERVER"  # where the command line looks for a service; no setting
+TOKEN_VARIABLE = PREFIX + "TOKEN"  # … what it says there (or, with _FILE, where that is kept)
+CONFIG_VARIABLE = PREFIX + "CONFIG"  # … and where it looks for its settings
+_NO_SETTINGS = {SERVER_VARIABLE, TOKEN_VARIABLE, TOKEN_VARIABLE + "_FILE", CONFIG_VARIABLE}
 # Names as jobs have them.
 _QUEUE_LIMIT = re.compile(r"(\*|[A-Za-z0-9_.:-]{1,64}):([1-9][0-9]{0,5})")
 KB, MB = 1_000, 1_000_000
@@ -36,11 +42,32 @@ class Settings:
     bind: str = _setting("127.0.0.1:8080", "Address to serve on: HOST:PORT or unix:PATH.")
     database: str = _setting("sqlite:///trio-jobs.db", "Where the jobs are kept.")
     data_dir: str = _setting("trio-jobs-data", "Directory for what jobs produce: outbox, files.")
+    auth: str = _setting(
+        "auto",
+        "Who needs a token. auto: everybody, unless the service is bound to this machine only.",
+        choices=("auto", "required"),
+    )
     shared: bool = _setting(False, "Let other processes of this machine use the same database.")
     durability: str = _setting(
         "full",
         "full: a 2xx survives a power cut. relaxed: it survives kill -9 only.",
         choices=("full", "relaxed"),
+    )
+
+    # the log
+    log_format: str = _setting(
+        "auto",
+        "json: a line per event. pretty: for people. auto: pretty on a terminal.",
+        choices=("auto", "json", "pretty"),
+    )
+    log_level: str = _setting(
+        "info",
+        "What is logged, from this level up.",
+        choices=("debug", "info", "warning", "error", "critical"),
+    )
+    redact: tuple[str, ...] = _setting(
+        DEFAULT_WORDS,
+        "What has one of these in its name is a secret: hidden in logs, errors, lists and events.",
     )
 
     # the workers
@@ -65,6 +92,12 @@ class Settings:
     )
 
     # limits
+    max_queued: int = _setting(
+        1_000_000, "Most jobs that may wait in one queue; then 503. 0: any number."
+    )
+    rate_limit: float = _setting(
+        0.0, "Most requests a second with one token, on average; then 429. 0: any number."
+    )
     max_body: int = _setting(1 * MB, "Largest JSON request body.")
     max_payload: int = _setting(256 * KB, "Largest payload of a JSON job.")
     max_upload: int = _setting(16 * MB, "Largest raw upload.")
@@ -148,6 +181,27 @@ class Settings:
                 raise ConfigError(f"{name} must be more than 0 seconds")
 
     @property
+    def needs_tokens(self) -> bool:
+        """Must whoever asks have a token?"""
+        return self.auth == "required" or not self._is_bound_here()
+
+    def _is_bound_here(self) -> bool:
+        """Can only programs of this machine connect?"""
+        host = self.bind.rpartition(":")[0].strip("[]")
+        if self.bind.startswith("unix:") or host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that nothing may show."""
+        values = (getattr(self, spec.name) for spec in fields(self) if spec.metadata.get("secret"))
+        return tuple(value for value in values if value)
+
+    @property
     def queue_limits(self) -> dict[str, int]:
         """Queue -> jobs at a time; "*" for all others together. Empty: any queue."""
         limits: dict[str, int] = {}
@@ -163,44 +217,57 @@ class Settings:
 
     @classmethod
     def load(
-        cls, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+        cls,
+        flags: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        file: Mapping[str, tuple[Any, str]] | None = None,
     ) -> tuple["Settings", dict[str, str]]:
         """The settings, and for each name where its value came from.
 
-        `flags` holds text as it was typed, or values of the right kind. Raises ConfigError for a
+        `flags` holds text as it was typed, or values of the right kind; `file` what
+        `config_file.read_settings` has found. Raises ConfigError for a
         value of the wrong kind and for an unknown `TRIO_JOBS_*`.
         """
-        values: dict[str, Any] = {}
-        sources: dict[str, str] = {}
+        values = {name: value for name, (value, _) in (file or {}).items()}
+        sources = {name: source for name, (_, source) in (file or {}).items()}
         known = {spec.name: spec for spec in fields(cls)}
         for variable, text in sorted(environ.items()):
-            if not variable.startswith(PREFIX) or variable == SERVER_VARIABLE:
+            if not variable.startswith(PREFIX) or variable in _NO_SETTINGS:
                 continue
             name, source = variable.removeprefix(PREFIX).lower(), variable
             if name not in known and name.removesuffix("_file") in known:
-                name, text = name.removesuffix("_file"), _read_secret(variable, text)
+                name, text = name.removesuffix("_file"), read_secret(variable, text)
             if name not in known:
                 close = get_close_matches(name, known, 1)
                 hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
                 raise ConfigError(f"{variable} is not a setting{hint}")
-            values[name] = _parse(variable, text, known[name].type)
+            values[name] = parse_text(variable, text, known[name].type)
             sources[name] = source
         for name, value in (flags or {}).items():
             flag = "--" + name.replace("_", "-")
             typed = isinstance(value, str)
-            values[name] = _parse(flag, value, known[name].type) if typed else value
+            values[name] = parse_text(flag, value, known[name].type) if typed else value
             sources[name] = flag
         return cls(**values), {name: sources.get(name, "default") for name in known}
 
 
-def _read_secret(variable: str, path: str) -> str:
+def secret_of(variable: str, environ: Mapping[str, str]) -> str | None:
+    """What a variable holds, or the file that `<variable>_FILE` names; None without either."""
+    if path := environ.get(variable + "_FILE"):
+        return read_secret(variable + "_FILE", path)
+    return environ.get(variable) or None
+
+
+def read_secret(variable: str, path: str) -> str:
+    """What the file holds that `variable` names."""
     try:
         return Path(path).read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{variable}: {error}") from None
 
 
-def _parse(source: str, text: str, kind: Any) -> Any:
+def parse_text(source: str, text: str, kind: Any) -> Any:
+    """`text` as a setting of this kind; ConfigError names `source`."""
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True

@@ -10,6 +10,7 @@
     │   └── Outdated          the caller's: the job has changed since it was read
     ├── Denied                the caller's: the token is not good for this
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
+    │   ├── QueueFull         as many jobs wait in a queue as may
     │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
     ├── StoreError            the operator's: the database cannot be opened or trusted
     │   ├── StoreLocked       the operator's: another process owns the file
@@ -80,6 +81,10 @@ class Unavailable(TrioJobsError):
     def __init__(self, detail: str, retry_after: float = 1.0) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class QueueFull(Unavailable):
+    """No more jobs may wait in this queue."""
 
 
 class Uncertain(Unavailable):

@@ -8,6 +8,7 @@ import trio
 from . import clock
 from .config import Settings
 from .errors import Unavailable
+from .metrics import Metrics
 from .retention import Retention
 from .storage.base import Store
 
@@ -23,8 +24,16 @@ PRUNE_SOONEST, PRUNE_LATEST = 5.0, 3_600.0
 class Maintenance:
     """Right with none, one or several at work on a store; several only waste effort."""
 
-    def __init__(self, store: Store, settings: Settings, *, now: clock.Now = clock.now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        now: clock.Now = clock.now,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
+        self._metrics = metrics or Metrics()
         self._settings = settings
         self._retention = Retention(settings.keep)
         self._now = now
@@ -69,6 +78,7 @@ class Maintenance:
             log.warning("%d jobs whose worker died are queued again", rescued.requeued)
         if rescued.quarantined:
             log.error("%d jobs have crashed their worker too often: poison", rescued.quarantined)
+        self._metrics.rescued(sum(rescued))
         if sum(rescued) == SLICE:
             return 0.0  # there may be more
         return self._settings.lease / 6

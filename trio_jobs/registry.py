@@ -21,7 +21,8 @@ class Ctx(Protocol):
 
     `upload` holds the raw body when the job was posted as one (`POST /jobs?type=…`), else None.
     `attempt` counts from 1. `deadline` is in Unix seconds: when this attempt times out, or the
-    job's own deadline passes. `cancel_reason` says why the attempt is being stopped, if it is.
+    job's own deadline passes. `traceparent` is the trace context (W3C) that the job was made in, if
+    any; pass it on. `cancel_reason` says why the attempt is being stopped, if it is.
 
     Whatever the handler logs (`logging`, any logger) is kept with the job.
     """
@@ -38,6 +39,8 @@ class Ctx(Protocol):
     def upload(self) -> bytes | None: ...
     @property
     def content_type(self) -> str: ...
+    @property
+    def traceparent(self) -> str | None: ...
 
     @property
     def cancel_reason(self) -> str | None: ...

@@ -48,7 +48,7 @@ class Server:
         """Returns when it says where it serves; NotServing when it ends before, or never does."""
         with trio.move_on_after(START):
             while self.process.poll() is None:
-                if found := re.search(r"serving on (http\S+)", self.last_words()):
+                if found := re.search(r"serving on (http[^\s\"]+)", self.last_words()):
                     self.url = found[1]
                     return
                 await trio.sleep(0.02)

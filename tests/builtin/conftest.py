@@ -25,6 +25,7 @@ class FakeCtx:
     deadline: float = 0.0
     upload: bytes | None = None
     content_type: str = "application/octet-stream"
+    traceparent: str | None = None
     on_checkpoint: Callable[[], None] = field(default=lambda: None)
 
     def checkpoint(self) -> None:

@@ -27,6 +27,7 @@ from trio_jobs.errors import ConfigError, Fail, InvalidInput, Retry
 from .conftest import JOB_ID, FakeCtx, decode, on_the_wire
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 24).decode()
 
 
@@ -341,6 +342,17 @@ def test_no_url_is_an_accident(text: str) -> None:
     for url in (text, f"http://{text}/", f"http://example.com/{text}"):
         with suppress(InvalidInput):
             check_url(url)
+
+
+@pytest.mark.parametrize(("own", "passed"), [({}, TRACE), ({"TraceParent": "own"}, "own")])
+async def test_the_trace_goes_on_unless_the_job_has_one_of_its_own(
+    serve: Any, settings: Any, own: dict[str, str], passed: str
+) -> None:
+    server = await serve(reply(200))
+    handler = webhook.handler(settings)
+    payload = {"url": server.url(), "headers": own}
+    await handler.run(decode(handler, payload), FakeCtx(traceparent=TRACE))
+    assert server.headers["traceparent"] == passed
 
 
 @pytest.mark.parametrize(

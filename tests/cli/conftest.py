@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,33 @@ from ..processes import ENVIRONMENT, Service, running
 
 COMMAND = (sys.executable, "-m", "trio_jobs")
 
-Done = subprocess.CompletedProcess[str]
+
+@dataclass
+class Done:
+    """How a command ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    stdout_bytes: bytes
+
+
 Ask = Callable[..., Done]
 
 
-def run(directory: Path, *arguments: str, stdin: str = "", **environment: str) -> Done:
+def _text(written: bytes) -> str:
+    return written.decode(errors="replace")
+
+
+def run(
+    directory: Path,
+    *arguments: str,
+    stdin: str = "",
+    command: Sequence[str] = COMMAND,
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         cwd=directory,
         env=ENVIRONMENT | environment,
         input=stdin,
@@ -56,7 +77,7 @@ def ask(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As
         done = CliRunner().invoke(main, arguments, input=stdin)
         if done.exc_info is not None and not isinstance(done.exception, SystemExit | None):
             raise done.exc_info[1] or AssertionError
-        return Done(arguments, done.exit_code, done.stdout, done.stderr)
+        return Done(done.exit_code, _text(done.stdout_bytes), done.stderr, done.stdout_bytes)
 
     return ask
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 
 import pytest
@@ -154,6 +155,27 @@ def test_on_a_terminal_a_filter_is_confirmed_by_hand(place, service, tmp_path):
         assert service.get(id_)["state"] == state
 
 
+def test_ctrl_c_at_the_question_is_exit_130_and_changes_nothing(service, tmp_path):
+    [id_] = waiting(service, queue="interrupted")
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "cancel", "--filter", "queue=interrupted", "--server", service.url],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    while b"Go on?" not in shown:
+        shown += os.read(controller, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == Exit.INTERRUPTED
+    os.close(controller)
+    assert service.get(id_)["state"] == "scheduled"
+
+
 def test_queues_are_listed_paused_and_purged(ask, place, service):
     queue = f"listed-{place[0]}"
     waiting(service, 2, queue=queue)
@@ -213,3 +235,15 @@ def test_progress_is_a_bar_on_a_terminal_and_seldom_a_line_elsewhere(monkeypatch
     assert terminal.text == before
     bar.close()
     assert terminal.text.endswith("\r" if is_one else "\n")
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_progress_without_a_known_end_is_a_count(monkeypatch, is_one):
+    terminal = Terminal(is_one=is_one)
+    now = 100.0
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    bar = ProgressBar("sent")
+    now += 1.5
+    bar({"done": 7_000})
+    assert terminal.text.strip() == "sent: 7,000"

@@ -13,8 +13,10 @@ from trio_jobs.config import Settings
 from trio_jobs.http.answer import RequestIds
 from trio_jobs.http.app import create_quart
 from trio_jobs.http.asgi import ASGI
+from trio_jobs.http.gate import Gate
 from trio_jobs.http.hot import HotPath
 from trio_jobs.maintenance import Maintenance
+from trio_jobs.metrics import Metrics
 from trio_jobs.registry import Handler, Registry
 from trio_jobs.service import Service
 from trio_jobs.storage.sqlite import SqliteStore
@@ -187,21 +189,22 @@ async def opened(
     """`way` is "hot" (the whole app) or "quart" (the routes alone)."""
     settings = settings or Settings(data_dir=str(directory / "data"))
     registry = Registry([*handlers(settings), *more])
-    store = SqliteStore(directory / f"{way}.db", run_sync=in_place)
-    runner = Worker(store, registry, settings, now=now, heartbeat=False)
-    service = Service(
-        store, registry, settings, now=now, hands=runner.hands if worker else lambda: None
-    )
+    metrics = Metrics(registry.types)
+    store = SqliteStore(directory / f"{way}.db", run_sync=in_place, metrics=metrics)
+    runner = Worker(store, registry, settings, now=now, heartbeat=False, metrics=metrics)
+    hands = runner.hands if worker else lambda: None
+    service = Service(store, registry, settings, now=now, hands=hands, metrics=metrics)
     request_ids = RequestIds()
     app: Any = create_quart(service, settings, request_ids)
     if way == "hot":
         app = HotPath(app, service, settings, request_ids)
+        app = Gate(app, service, settings, request_ids)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         await nursery.start(service.watch.run)
         if worker:
             await nursery.start(runner.run)
-            await nursery.start(Maintenance(store, settings, now=now).run)
+            await nursery.start(Maintenance(store, settings, now=now, metrics=metrics).run)
         yield Api(app, service, store)
         service.drain()
         if worker:

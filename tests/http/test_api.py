@@ -4,11 +4,14 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import trio
 
 from trio_jobs.config import Settings
+from trio_jobs.errors import Unavailable
+from trio_jobs.registry import Ctx, Handler
 
 from .asgi import JSON, Api, Reply, opened
 
@@ -16,6 +19,7 @@ WAYS = ("hot", "quart")
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 OWN_REQUEST_ID = re.compile(r"[0-9a-f]{8}-\d+")
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOOP = b'{"type":"noop","input":{"n":1}}'
 BIG = b'{"type":"noop","input":"' + b"x" * 300_000 + b'"}'
 
@@ -38,7 +42,35 @@ CASES: list[tuple[str, str, str, bytes | Sequence[bytes], dict[str, str], int]] 
      JSON, 201),
     ("minimal", "POST", "/jobs", NOOP, JSON | {"Prefer": "return=minimal"}, 201),
     ("an array", "POST", "/jobs", b"[" + NOOP + b"," + NOOP + b"]", JSON, 201),
-    ("unicode", "POST", "/jobs", '{"type":"noop","input":"žluť 🐎 \\u0000"}'.encode(), JSON, 201),
+    ("unicode", "POST", "/jobs",
+     '{"type":"noop","input":"žluť 🐎 \\ud83d\\udc0e"}'.encode(), JSON, 201),
+    ("NUL", "POST", "/jobs", b'{"type":"noop","input":"\\u0000"}', JSON, 400),
+    ("NUL spelled out", "POST", "/jobs", b'{"type":"noop","input":"\\\\u0000"}', JSON, 201),
+    ("half a surrogate pair", "POST", "/jobs", b'{"type":"noop","input":"\\ud83d"}', JSON, 400),
+    ("a member twice", "POST", "/jobs", b'{"type":"noop","input":{"a":1,"a":2}}', JSON, 400),
+    ("a member twice, at the top", "POST", "/jobs", b'{"type":"noop","type":"noop"}', JSON, 400),
+    ("a member twice, in disguise", "POST", "/jobs",
+     b'{"type":"noop","input":{"a" :1,"\\u0061":2}}', JSON, 400),
+    ("a member in two objects", "POST", "/jobs",
+     b'{"type":"noop","input":[{"a":{"a":1}},{"a":1}]}', JSON, 201),
+    ("63 levels below the job", "POST", "/jobs",
+     b'{"type":"noop","input":' + b"[" * 63 + b'"[[["' + b"]" * 63 + b"}", JSON, 201),
+    ("64 levels below the job", "POST", "/jobs",
+     b'{"type":"noop","input":' + b"[" * 64 + b"]" * 64 + b"}", JSON, 400),
+    ("wide and flat", "POST", "/jobs",
+     b'{"type":"noop","input":[' + b",".join([b'{"a":[]}'] * 100) + b"]}", JSON, 201),
+    ("5,000 digits", "POST", "/jobs", b'{"type":"noop","input":' + b"1" * 5_000 + b"}", JSON, 400),
+    ("400 digits", "POST", "/jobs", b'{"type":"noop","input":' + b"1" * 400 + b"}", JSON, 400),
+    ("400 digits in a text", "POST", "/jobs",
+     b'{"type":"noop","input":"' + b"1" * 400 + b'"}', JSON, 201),
+    ("400 digits of a fraction", "POST", "/jobs",
+     b'{"type":"noop","input":0.' + b"1" * 400 + b"}", JSON, 201),
+    ("more than a double", "POST", "/jobs", b'{"type":"noop","input":-1e999}', JSON, 400),
+    ("a large array of inputs", "POST", "/jobs",
+     b'{"type":"noop","input":[' + b",".join([b'"x"'] * 30_000) + b"]}", JSON, 201),
+    ("a payload with a member twice", "POST", "/jobs",
+     json.dumps({"type": "noop", "payload": base64.b64encode(b'{"a":1,"a":2}').decode()}).encode(),
+     JSON, 400),
     ("request id kept", "POST", "/jobs", NOOP, JSON | {"X-Request-ID": "mine-1"}, 201),
     ("request id refused", "POST", "/jobs", NOOP, JSON | {"X-Request-ID": "a b"}, 201),
     ("empty array", "POST", "/jobs", b"[]", JSON, 422),
@@ -265,6 +297,66 @@ async def test_pages_do_not_overlap_while_jobs_arrive(api: Api):
     assert "payload" not in first["jobs"][0]
 
 
+async def test_a_list_shows_the_bodies_that_it_is_asked_for(api: Api):
+    await api.post({"type": "noop", "input": {"n": 1}})
+    await api.ask("POST", "/jobs?type=process_file&operation=checksum", b"raw", {})
+    upload, job = (await api.ask("GET", "/jobs?include=input,payload")).json["jobs"]
+    assert (job["input"], base64.b64decode(job["payload"])) == ({"n": 1}, b'{"n": 1}')
+    assert base64.b64decode(upload["payload"]) == b"raw"
+    assert "input" not in upload
+    assert "result" not in job
+    assert (await api.ask("GET", "/jobs?include=inptu")).status == 400
+    assert (await api.ask("GET", "/jobs?include=input&limit=51")).status == 422
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (TRACE, TRACE),
+        ("", None),
+        (TRACE.upper(), None),
+        ("ff" + TRACE[2:], None),
+        (TRACE + "-x", None),
+        ("00-" + "0" * 32 + TRACE[35:], None),
+    ],
+)
+async def test_a_job_keeps_the_trace_it_was_made_in(api: Api, given: str, kept: str | None):
+    headers = JSON | {"traceparent": given}
+    for body in (b'{"type":"noop"}', b'{"type":"noop","unique_key":"k"}'):
+        made = (await api.ask("POST", "/jobs", body, headers)).json
+        assert made.get("traceparent") == kept
+        assert (await api.get(f"/jobs/{made['id']}")).get("traceparent") == kept
+
+
+async def test_a_handler_gets_the_trace_of_its_job(tmp_path: Path, autojump_clock: object):
+    async def run(_input: object, ctx: Ctx) -> str | None:
+        await trio.lowlevel.checkpoint()
+        return ctx.traceparent
+
+    async with opened(tmp_path, worker=True, more=[Handler("traced", run)]) as api:
+        headers = JSON | {"traceparent": TRACE}
+        ended = await api.ask("POST", "/jobs?wait=9", b'{"type":"traced"}', headers)
+        assert ended.json["output"] == TRACE
+
+
+async def test_readiness_is_proved_by_storing_and_claiming(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    verbose = (await api.ask("GET", "/readyz?verbose")).json
+    names = ["serving", "store", "claims", "worker"]
+    assert [(check["name"], check["ok"]) for check in verbose["checks"]] == [
+        (name, True) for name in names
+    ]
+
+    async def broken(*_: object) -> list[object]:
+        raise Unavailable("the claim failed")
+
+    monkeypatch.setattr(api.store, "claim", broken)
+    reply = await api.ask("GET", "/readyz")
+    assert (reply.status, reply.json["detail"]) == (503, "the claim failed")
+    assert (await api.ask("GET", "/livez")).status == 200
+
+
 async def test_nothing_of_an_array_is_stored_when_one_job_is_bad(api: Api):
     reply = await api.post([{"type": "noop"}, {"type": "sleep", "input": {}}])
     assert reply.status == 422
@@ -279,6 +371,9 @@ async def test_a_service_that_stops_takes_no_job_but_still_answers(api: Api):
     assert refused.status == 503
     assert refused.headers["retry-after"] == "5"
     assert (await api.ask("GET", "/readyz")).status == 503
+    verbose = await api.ask("GET", "/healthz?verbose")
+    assert verbose.status == 503
+    assert [check["name"] for check in verbose.json["checks"] if not check["ok"]] == ["serving"]
     assert (await api.ask("GET", posted.headers["location"])).status == 200
 
 

@@ -16,6 +16,9 @@ from ..processes import ENVIRONMENT, running
 CASES = int(os.environ.get("API_CASES", "2000"))
 HOOKS = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
 CONFIG = """\
+[generation]
+allow-x00 = false  # NUL is refused wherever it is
+
 [phases.coverage]
 unexpected-methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]  # the edge answers TRACE with 501
 

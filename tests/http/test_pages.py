@@ -143,16 +143,17 @@ async def test_the_welcome_page_counts_the_jobs_of_each_queue(api: Api) -> None:
     ],
 )
 async def test_nobody_sees_counts_that_are_not_for_them(
-    api: Api, grant: Grant, seen: set[str]
+    tmp_path: Path, autojump_clock: object, grant: Grant, seen: set[str]
 ) -> None:
-    for queue in ("mail", "media"):
-        await api.post({"type": "noop", "queue": queue})
+    async with opened(tmp_path, "quart") as api:
+        for queue in ("mail", "media"):
+            await api.post({"type": "noop", "queue": queue})
 
-    async def granted(scope: Any, receive: Any, send: Any) -> None:
-        set_grant(scope, grant)
-        await api._app(scope, receive, send)
+        async def granted(scope: Any, receive: Any, send: Any) -> None:
+            set_grant(scope, grant)
+            await api._app(scope, receive, send)
 
-    page = Page(await Api(granted).ask("GET", "/"))
+        page = Page(await Api(granted).ask("GET", "/"))
     assert {name for name in ("mail", "media") if f"/jobs?queue={name}" in page.links} == seen
     assert ("Queues" in page.text.partition("Look around")[0]) == bool(seen)
 

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from trio_jobs.errors import StoreBroken, Unavailable, Uncertain
-from trio_jobs.storage.batcher import CROWD, LOAD, MOMENT, Batcher, Patience
+from trio_jobs.storage.batcher import CROWD, LOAD, MOMENT, MOST, Batcher, Patience
 
 
 class Echo:
@@ -219,3 +219,34 @@ async def test_a_batch_has_a_limit_and_nobody_is_too_heavy_for_one_of_his_own(ec
         ["d"],
         ["e"],
     ]
+
+
+async def test_when_too_much_waits_only_those_who_can_come_back_are_refused(
+    echo: Echo, nursery: trio.Nursery
+) -> None:
+    batcher = Batcher[str](
+        echo, weight=lambda _: MOST // 4, may_be_refused=lambda text: text.startswith("new")
+    )
+    await nursery.start(batcher.run)
+    echo.gate = trio.Event()
+    answers: list[object] = []
+
+    async def ask(text: str) -> None:
+        try:
+            answers.append(await batcher(text))
+        except Unavailable as error:
+            answers.append(type(error))
+
+    nursery.start_soon(ask, "under way")
+    await trio.testing.wait_all_tasks_blocked()
+    for n in range(4):
+        nursery.start_soon(ask, f"new {n}")
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(ask, "new and refused")
+    nursery.start_soon(ask, "settle")
+    await trio.testing.wait_all_tasks_blocked()
+    assert answers == [Unavailable]
+    echo.gate.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert set(answers[1:]) == {"under way", "new 0", "new 1", "new 2", "new 3", "settle"}
+    assert await batcher("new again") == "new again"

@@ -128,6 +128,7 @@ async def test_a_claim_charges_an_attempt_and_names_the_holder(
         payload_hex=None,
         content_type="application/json",
         params={"a": "b"},
+        run_at=job.run_at,
     )
     now = await job_of(store, job.id)
     assert (now.state, now.attempt, now.started_at) == (State.RUNNING, 1, EPOCH + 5)

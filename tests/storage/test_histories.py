@@ -265,8 +265,12 @@ def test_the_model_notices_what_is_done_behind_its_back(harm: str) -> None:
                 plan = world.claim("me", ("x",), 1, 10.0, True)
                 plan.judge(await plan.call())
                 backend.audit().execute(harm)
-                with pytest.raises(AssertionError):
+                found = False
+                try:
                     await world.check()
                     await world.look()
+                except AssertionError:
+                    found = True
+                assert found
 
     trio.run(damage)

@@ -6,10 +6,13 @@ from typing import Any, TypeVar
 import trio
 from trio.testing import MockClock
 
+from trio_jobs import logs
 from trio_jobs.backoff import Backoff
+from trio_jobs.config import Settings
 from trio_jobs.job import State
-from trio_jobs.registry import Ctx, Handler
-from trio_jobs.storage.records import NewJob
+from trio_jobs.registry import Ctx, Handler, Registry
+from trio_jobs.storage.records import Claimed, NewJob
+from trio_jobs.worker.hand import Hand
 
 from ..conftest import EPOCH, StartSystem, in_place, now
 
@@ -54,3 +57,17 @@ async def test_a_backoff_that_nobody_understands_any_more_is_left_to_the_handler
     await system.store.enqueue([job])
     waiting = await system.until(id_, State.SCHEDULED)
     assert waiting.run_at == EPOCH + 7
+
+
+async def test_log_lines_are_about_a_job_while_it_runs_and_no_longer() -> None:
+    """A slot runs one job after the other in one task."""
+    seen: list[object] = []
+
+    async def run(_input: object, _ctx: Ctx) -> None:
+        seen.append(logs.job.get())
+
+    hand = Hand(Registry([Handler("look", run)]), Settings(), now=now)
+    job = Claimed("id", "look", "q", 1, 1, 0, None, 7, now(), "{}", None, "application/json", None)
+    await hand.run(job, hand.attempt(job))
+    assert seen == [job]
+    assert logs.job.get() is None

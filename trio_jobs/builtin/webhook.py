@@ -123,6 +123,8 @@ async def send(webhook: Webhook, ctx: Ctx, egress: Egress, secret: str | None) -
     """Sends it once and judges the answer: returned, or raised as Retry or Fail."""
     content, headers = _content(webhook)
     headers["Trio-Jobs-Deadline"] = to_rfc3339(ctx.deadline)
+    if ctx.traceparent is not None and "traceparent" not in map(str.lower, headers):
+        headers["traceparent"] = ctx.traceparent
     if key := webhook.secret or secret:
         headers.update(signing.signature_headers(key, ctx.job_id, int(time.time()), content))
     started = trio.current_time()

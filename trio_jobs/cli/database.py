@@ -1,30 +1,53 @@
 """`trio-jobs migrate`."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from ..errors import TrioJobsError
 from ..storage import sqlite_path
 from ..storage.connection import open_writer, schema_version
+from ..storage.copies import schema_of
+from ..storage.migrations import migrations
 from ..storage.presence import Presence
 from .exits import fail
 from .settings import load, setting_options
 
 
 @click.command()
+@click.argument("action", required=False, default="up", type=click.Choice(["up", "status"]))
 @setting_options(["database"])
-def migrate(**flags: str | None) -> None:
-    """Create the database or bring its schema up to date.
+def migrate(action: str, **flags: Any) -> None:
+    """Create the database or bring its schema up to date; or tell its status.
 
     `serve` does this by itself at its start; this command is for those who want it apart.
     """
-    settings, _ = load(dict(flags))
+    settings, _ = load(flags)
     try:
         path = sqlite_path(settings.database)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        presence = Presence(path, shared=False)  # not under a service that is running
+        if action == "up":
+            _bring_up(path)
+        else:
+            _tell(path)
+    except (TrioJobsError, OSError) as error:
+        fail(str(error))
+
+
+def _bring_up(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    presence = Presence(path, shared=False)  # not under a service that is running
+    try:
         db = open_writer(path, durable=True)
         click.echo(f"{path}: schema {schema_version(db)}", err=True)
         db.close()
+    finally:
         presence.leave()
-    except (TrioJobsError, OSError) as error:
-        fail(str(error))
+
+
+def _tell(path: Path) -> None:
+    """A line for each migration: what is done, and what is yet to be."""
+    found = schema_of(path) if path.exists() else 0
+    for migration in migrations("sqlite"):
+        state = "applied" if migration.version <= found else "pending"
+        click.echo(f"{migration.label}  {state}")

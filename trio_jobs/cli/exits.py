@@ -17,6 +17,7 @@ class Exit(IntEnum):
     JOB_FAILED = 6
     TIMED_OUT = 7
     STORE_BROKEN = 70
+    INTERRUPTED = 130
 
 
 def fail(message: str, code: Exit = Exit.ERROR) -> NoReturn:

@@ -5,10 +5,9 @@ from typing import Any
 
 import click
 
-from .output import is_terminal
+from .output import is_terminal, printable
 from .place import Place, place_options
-
-INTERRUPTED = 130
+from .short_ids import SHORT_HELP, full_id
 
 output_option = click.option(
     "-o",
@@ -19,7 +18,7 @@ output_option = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=SHORT_HELP)
 @click.argument("id_", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
 @output_option
@@ -29,29 +28,27 @@ def logs(id_: str, follow: bool, output: str | None, place: Place) -> None:
     output = output or ("table" if is_terminal() else "jsonl")
     lines: list[dict[str, Any]] = []
     told = lines.append if output == "json" else _plain if output == "table" else _json
-    try:
-        place.logs(id_, follow=follow, told=told)
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+    place.logs(full_id(place, id_), follow=follow, told=told)
     if output == "json":
         click.echo(json.dumps(lines, ensure_ascii=False, indent=2))
 
 
 def _plain(line: dict[str, Any]) -> None:
-    click.echo(f"{line['at']} {line['attempt']} {line['level']:<8} {line['message']}")
+    head = f"{line['at']} {line['attempt']} {line['level']:<8} "
+    click.echo(head + "\n".join(printable(text) for text in line["message"].split("\n")))
 
 
 def _json(line: dict[str, Any]) -> None:
     click.echo(json.dumps(line, ensure_ascii=False))
 
 
-@click.command()
+@click.command(epilog=SHORT_HELP)
 @click.argument("id_", metavar="ID")
 @output_option
 @place_options
 def why(id_: str, output: str | None, place: Place) -> None:
     """Say what keeps the job ID from running."""
-    found = place.why(id_)
+    found = place.why(full_id(place, id_))
     output = output or ("table" if is_terminal() else "jsonl")
     if output != "table":
         click.echo(json.dumps(found, ensure_ascii=False, indent=2 if output == "json" else None))

@@ -1,22 +1,23 @@
 """Commands straight on the database: a visitor, beside whatever service has it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
 
 import msgspec
 import trio
 
 from ..builtin import handlers
-from ..errors import ConfigError, NotFound, StoreBroken, StoreError, TrioJobsError
-from ..http import filters, views
+from ..http import events, filters, history, jobs, ndjson, passing, tokens, views
+from ..http.call import Call
 from ..http.query import job_id
 from ..registry import Registry
-from ..runtime import reasons
 from ..service import BulkAction, BulkProgress, BulkReport, Service
-from ..storage import open_visitor
+from ..storage.records import Page
 from .exits import Exit, fail
-from .place import Told
+from .place import LOST, PAGE, Told
 from .settings import load
+from .visit import visit
 
 T = TypeVar("T")
 
@@ -25,8 +26,71 @@ class OnFile:
     """See `place.Place`. Each call opens the database and leaves it again."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
         self._settings, _ = load({"database": url})
+
+    def enqueue(self, request: Mapping[str, Any]) -> Any:
+        return self._create(msgspec.json.encode(request), "application/json")
+
+    def upload(self, params: Mapping[str, Any], body: bytes) -> Any:
+        return self._create(body, "application/octet-stream", urlencode(params).encode())
+
+    def _create(self, body: bytes, content_type: str, query: bytes = b"") -> Any:
+        headers = {b"content-type": content_type.encode()}
+
+        async def work(service: Service) -> Any:
+            call = self._call(service, headers=headers, body=body, query_string=query)
+            return msgspec.Raw((await jobs.create(call)).body)
+
+        return self._run(work)
+
+    def enqueue_lines(self, chunks: Iterator[bytes]) -> dict[str, Any]:
+        async def receive() -> dict[str, Any]:
+            await trio.lowlevel.checkpoint()
+            chunk = next(chunks, None)
+            return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
+
+        async def work(service: Service) -> Any:
+            return msgspec.Raw((await ndjson.create(self._call(service), receive)).body)
+
+        return cast("dict[str, Any]", self._run(work))
+
+    def get(self, id_: str) -> Any:
+        async def work(service: Service) -> Any:
+            return views.view(await service.get(job_id(id_)))
+
+        return self._run(work)
+
+    def wait(self, id_: str, seconds: float) -> Any:
+        async def work(service: Service) -> Any:
+            return views.view(await service.wait(job_id(id_), seconds))
+
+        return self._run(work)
+
+    def result(self, id_: str) -> bytes:
+        async def work(service: Service) -> bytes:
+            return (await history.result(self._call(service, params={"id": id_}))).body
+
+        return visit(self._settings, work)
+
+    def list_jobs(self, filter: Mapping[str, str], limit: int) -> list[Any]:
+        async def work(service: Service) -> Any:
+            page = await service.list_jobs(filters.from_query(filter), limit=limit)
+            return [passing.job_in_passing(job, service.redactor) for job in page.jobs]
+
+        return cast("list[Any]", self._run(work))
+
+    def newest(self, most: int) -> list[str]:
+        async def work(service: Service) -> list[str]:
+            ids: list[str] = []
+            page = Page([], None)
+            while len(ids) < most:
+                page = await service.list_jobs(before=page.next, limit=PAGE)
+                ids += [job.id for job in page.jobs]
+                if page.next is None:
+                    break
+            return ids[:most]
+
+        return self._run(work)
 
     def one(self, action: str, id_: str) -> Any:
         async def work(service: Service) -> Any:
@@ -74,7 +138,7 @@ class OnFile:
                     ended = (await service.get(id_known)).state.final  # before its last lines
                     while lines := await service.logs(id_known, after):
                         for line in lines:
-                            told(msgspec.to_builtins(views.line_view(line)))
+                            told(msgspec.to_builtins(views.line_view(line, service.redactor)))
                         after = lines[-1].n
                     if ended or not follow or await anext(changes, None) is None:
                         return
@@ -106,32 +170,63 @@ class OnFile:
 
         return self._run(work)
 
-    def _run(self, work: Callable[[Service], Awaitable[T]]) -> T:
-        """What `work` brings, as plain data; its errors as their sentences and exit codes."""
-        try:
-            found = trio.run(self._visit, work)
-            return cast(T, msgspec.json.decode(msgspec.json.encode(found)))  # as on the wire
-        except BaseException as error:
-            if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            causes = reasons(error)
-            if not causes:
-                raise
-            if not isinstance(causes[0], TrioJobsError):
-                raise causes[0] from None  # nobody reads our output any more, say
-            fail(str(causes[0]), _code(causes[0]))
+    def tail(self, told: Told) -> None:
+        async def work(service: Service) -> None:
+            async with service.watch.subscribe() as pages:
+                async for page in pages:
+                    if not page.complete:
+                        told({"seq": page.last, "event": LOST})
+                    for change in page.changes:
+                        name, shown = events.shown(change, service.redactor)
+                        said = msgspec.to_builtins(shown)
+                        told({"seq": change.seq, "event": name, **said})
 
-    async def _visit(self, work: Callable[[Service], Awaitable[T]]) -> T:
-        store = open_visitor(self._url)
-        service = Service(store, Registry(handlers(self._settings)), self._settings)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(store.run)
-            nursery.start_soon(service.watch.run)
-            try:
-                return await work(service)
-            finally:
-                service.watch.close()
-                store.close()
+        self._run(work)
+
+    def create_token(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        body = msgspec.json.encode(wish)
+        headers = {b"content-type": b"application/json"}
+
+        async def work(service: Service) -> Any:
+            call = self._call(service, headers=headers, body=body)
+            return msgspec.Raw((await tokens.create(call)).body)
+
+        return cast("dict[str, Any]", self._run(work))
+
+    def tokens(self) -> list[dict[str, Any]]:
+        async def work(service: Service) -> Any:
+            return [tokens.token_view(token) for token in await service.tokens.all()]
+
+        return cast("list[dict[str, Any]]", self._run(work))
+
+    def revoke_token(self, id_: str) -> None:
+        async def work(service: Service) -> None:
+            await service.tokens.revoke(id_)
+
+        self._run(work)
+
+    def types(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "type": handler.type,
+                "summary": handler.summary,
+                "timeout": handler.timeout or self._settings.job_timeout,
+                "max_attempts": handler.max_attempts or self._settings.max_attempts,
+            }
+            for handler in Registry(handlers(self._settings))
+        ]
+
+    def workers(self) -> list[dict[str, Any]]:
+        fail("only a running service knows its workers: leave out --database", Exit.USAGE)
+
+    def _call(self, service: Service, **request: Any) -> Call:
+        """A request as it would come over HTTP, for what only those know how to take."""
+        return Call(service=service, settings=self._settings, **{"headers": {}, **request})
+
+    def _run(self, work: Callable[[Service], Awaitable[T]]) -> T:
+        """What `work` brings, as it would be on the wire."""
+        found = visit(self._settings, work)
+        return cast(T, msgspec.json.decode(msgspec.json.encode(found)))
 
 
 def _reporting(told: Told) -> BulkReport:
@@ -140,13 +235,3 @@ def _reporting(told: Told) -> BulkReport:
         await trio.lowlevel.checkpoint()
 
     return report
-
-
-def _code(error: TrioJobsError) -> Exit:
-    if isinstance(error, NotFound):
-        return Exit.NOT_FOUND
-    if isinstance(error, StoreBroken):
-        return Exit.STORE_BROKEN
-    if isinstance(error, ConfigError):
-        return Exit.USAGE
-    return Exit.ERROR if isinstance(error, StoreError) else Exit.REFUSED

@@ -1,6 +1,7 @@
 """How answers are written: data to stdout, words to stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def has_colour() -> bool:
+    """On a terminal, unless somebody wishes otherwise (https://no-color.org)."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
 def print_rows(
     rows: Sequence[Any], output: str, columns: Sequence[str], identity: str = "id"
 ) -> None:
@@ -32,14 +38,25 @@ def print_rows(
         shown = rows[0] if len(rows) == 1 else list(rows)
         lines = [json.dumps(shown, ensure_ascii=False, indent=2)]
     else:
-        lines = _table([columns, *([str(row[name]) for name in columns] for row in rows)])
+        lines = table(columns, [[_cell(row.get(name)) for name in columns] for row in rows])
     for line in lines:
         click.echo(line)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the names of the columns above them."""
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
     ]
+
+
+def printable(text: str) -> str:
+    """What would move a terminal's cursor, or colour what follows, becomes a question mark."""
+    return "".join(char if char.isprintable() else "?" for char in text)

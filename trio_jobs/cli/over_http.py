@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from .exits import Exit, fail
-from .place import Told
-from .remote import Server
+from .place import PAGE, Told
+from .remote import Server, events
 
 SLICE = 10_000  # ids in one request: less than half of what its body may have
 AGAIN = 1.0
@@ -19,6 +19,45 @@ class OverHttp:
 
     def __init__(self, url: str) -> None:
         self._server = Server(url)
+
+    def enqueue(self, request: Mapping[str, Any]) -> Any:
+        return self._server.call("POST", "/jobs", json=request)
+
+    def upload(self, params: Mapping[str, Any], body: bytes) -> Any:
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._server.call("POST", "/jobs", params=params, content=body, headers=headers)
+
+    def enqueue_lines(self, chunks: Iterator[bytes]) -> dict[str, Any]:
+        headers = {"Content-Type": "application/x-ndjson"}
+        with self._server.stream("POST", "/jobs", content=chunks, headers=headers) as answer:
+            report: dict[str, Any] = json.loads(answer.read())
+        return report
+
+    def get(self, id_: str) -> Any:
+        return self._server.call("GET", _job(id_))
+
+    def wait(self, id_: str, seconds: float) -> Any:
+        return self._server.call("GET", _job(id_), params={"wait": seconds})
+
+    def result(self, id_: str) -> bytes:
+        with self._server.stream("GET", f"{_job(id_)}/result") as answer:
+            return answer.read()
+
+    def list_jobs(self, filter: Mapping[str, str], limit: int) -> list[Any]:
+        params = {**filter, "limit": limit}
+        jobs: list[Any] = self._server.call("GET", "/jobs", params=params)["jobs"]
+        return jobs
+
+    def newest(self, most: int) -> list[str]:
+        ids: list[str] = []
+        query: dict[str, Any] = {"limit": PAGE}
+        while len(ids) < most:
+            page = self._server.call("GET", "/jobs", params=query)
+            ids += [job["id"] for job in page["jobs"]]
+            if page["next"] is None:
+                break
+            query["cursor"] = page["next"]
+        return ids[:most]
 
     def one(self, action: str, id_: str) -> Any:
         if action == "delete":
@@ -82,11 +121,9 @@ class OverHttp:
             with self._server.stream("GET", f"{path}?follow", headers=headers) as answer:
                 if answer.status_code == 204:
                     return
-                for text in answer.iter_lines():
-                    if text.startswith("data:"):
-                        line = json.loads(text.removeprefix("data:"))
-                        told(line)
-                        after = line["n"]
+                for event in events(answer):
+                    told(event.data)
+                    after = event.data["n"]
             if after == start:
                 time.sleep(AGAIN)
 
@@ -104,6 +141,37 @@ class OverHttp:
 
     def purge(self, name: str, *, told: Told) -> dict[str, Any]:
         return self._bulk(f"{_queue(name)}/purge", {}, told)
+
+    def tail(self, told: Told) -> None:
+        headers: dict[str, str] = {}
+        while True:
+            with self._server.stream("GET", "/events", headers=headers) as answer:
+                for event in events(answer):
+                    told({"seq": event.id, "event": event.name, **event.data})
+                    headers["Last-Event-ID"] = str(event.id)
+            time.sleep(AGAIN)  # the service has stopped; is it back?
+
+    def create_token(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        token: dict[str, Any] = self._server.call("POST", "/tokens", json=wish)
+        return token
+
+    def tokens(self) -> list[dict[str, Any]]:
+        tokens: list[dict[str, Any]] = self._server.call("GET", "/tokens")["tokens"]
+        return tokens
+
+    def revoke_token(self, id_: str) -> None:
+        self._server.call("DELETE", f"/tokens/{quote(id_, safe='')}")
+
+    def types(self) -> list[dict[str, Any]]:
+        return self._told_about("types")
+
+    def workers(self) -> list[dict[str, Any]]:
+        return self._told_about("workers")
+
+    def _told_about(self, what: str) -> list[dict[str, Any]]:
+        missing = f"this service does not tell its {what}: it is older than this command"
+        found: list[dict[str, Any]] = self._server.call("GET", f"/{what}", missing=missing)[what]
+        return found
 
 
 def _job(id_: str) -> str:

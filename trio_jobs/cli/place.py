@@ -1,21 +1,46 @@
 """Where a command works: through a running service, or straight on the database."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Protocol
 
 import click
 
-from ..config import SERVER_VARIABLE
+from ..config import SERVER_VARIABLE, TOKEN_VARIABLE
 from .exits import Exit, fail
-from .remote import DEFAULT
 
+DEFAULT = "http://127.0.0.1:8080"
 Told = Callable[[dict[str, Any]], None]
+
+PAGE = 500  # jobs asked for at a time
+LOST = "lost"  # the event that stands for some that are forgotten
 
 
 class Place(Protocol):
     """What can be done there. Answers look as on the wire; what fails ends the process."""
+
+    def enqueue(self, request: Mapping[str, Any]) -> Any:
+        """The job that stands for `request`, the body of a POST /jobs."""
+
+    def upload(self, params: Mapping[str, Any], body: bytes) -> Any:
+        """The job whose payload is `body`."""
+
+    def enqueue_lines(self, chunks: Iterator[bytes]) -> dict[str, Any]:
+        """What became of the lines of NDJSON that `chunks` hold."""
+
+    def get(self, id_: str) -> Any: ...
+
+    def wait(self, id_: str, seconds: float) -> Any:
+        """The job when it has ended, or as it is after that time or when the service stops."""
+
+    def result(self, id_: str) -> bytes: ...
+
+    def list_jobs(self, filter: Mapping[str, str], limit: int) -> list[Any]:
+        """Newest first, without bodies; at most 500."""
+
+    def newest(self, most: int) -> list[str]:
+        """The ids of the newest jobs, newest first."""
 
     def one(self, action: str, id_: str) -> Any:
         """Cancels, retries or deletes one job: the job, or None when it is gone."""
@@ -44,6 +69,20 @@ class Place(Protocol):
 
     def purge(self, name: str, *, told: Told) -> dict[str, Any]: ...
 
+    def tail(self, told: Told) -> None:
+        """Gives each event of any job to `told`, as it happens, for ever."""
+
+    def create_token(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        """The token for `wish`, the body of a POST /tokens, with its secret."""
+
+    def tokens(self) -> list[dict[str, Any]]: ...
+
+    def revoke_token(self, id_: str) -> None: ...
+
+    def types(self) -> list[dict[str, Any]]: ...
+
+    def workers(self) -> list[dict[str, Any]]: ...
+
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --server and --database; the command gets `place`."""
@@ -51,7 +90,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--server",
         metavar="URL",
-        help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}]",
+        help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}; its token: "
+        f"{TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE]",
     )
     @click.option(
         "--database",

@@ -12,7 +12,9 @@ WIDTH = 30
 
 
 class ProgressBar:
-    """A bar on a terminal; elsewhere a line now and then. Call it with each progress."""
+    """A bar on a terminal; elsewhere a line now and then. Call it with each progress: `done`,
+    `matched` where it is known how many there are, and `scanned`, the part that is behind us, where
+    that is known."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
@@ -25,12 +27,17 @@ class ProgressBar:
         if now - self._last < (REDRAW if self._bar else EVERY):
             return
         self._last = now
-        counted = f"{self._verb}: {progress['done']:,} of {progress['matched']:,}"
+        counted = f"{self._verb}: {progress['done']:,}"
+        if "matched" in progress:
+            counted += f" of {progress['matched']:,}"
+        scanned = progress.get("scanned")
         if not self._bar:
-            click.echo(f"{counted} ({progress['scanned']:.0%})", err=True)
+            click.echo(counted + ("" if scanned is None else f" ({scanned:.0%})"), err=True)
             return
-        full = round(progress["scanned"] * WIDTH)
-        line = f"[{'#' * full}{'.' * (WIDTH - full)}] {counted}"
+        line = counted
+        if scanned is not None:
+            full = round(scanned * WIDTH)
+            line = f"[{'#' * full}{'.' * (WIDTH - full)}] {counted}"
         click.echo("\r" + line.ljust(self._drawn), err=True, nl=False)
         self._drawn = len(line)
 

@@ -1,24 +1,27 @@
 """`trio-jobs serve`."""
 
 import gc
-import ipaddress
 import logging
+import os
 import resource
 import sys
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 import trio
 
-from .. import __version__
+from .. import __version__, logs
 from ..builtin import handlers
 from ..config import Settings
+from ..redaction import Redactor
 from ..registry import Registry
 from ..runtime import Runtime, exit_code, reasons
-from .exits import Exit, fail
 from .settings import load, setting_options
+
+log = logging.getLogger("trio_jobs")
 
 MAX_DESCRIPTORS = 65_536
 
@@ -32,21 +35,32 @@ def serve(**flags: Any) -> None:
     puts them back into their queue, the third exits at once.
     """
     settings, _ = load(flags)
-    _refuse_strangers(settings)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("trio_jobs.edge").setLevel(logging.WARNING)  # we greet ourselves
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # the URLs of webhooks may hold secrets
-    tune_process()
+    if sys.stderr is None:  # closed: the next file to be opened would get its number
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
+    with logs.installed(
+        sys.stderr.fileno(),
+        look=settings.log_format,
+        level=settings.log_level,
+        redactor=Redactor(settings.redact, settings.secrets),
+    ):
+        tune_process()
+        code = _serve(settings)
+    sys.exit(code)
+
+
+def _serve(settings: Settings) -> int:
+    """Until it has ended, for whatever reason; how the process exits. All it says is logged."""
     try:
         registry = Registry(handlers(settings))
         trio.run(Runtime(settings, registry, on_ready=partial(_greet, settings)).run)
-    except BaseException as error:
+    except (Exception, BaseExceptionGroup) as error:
         found = reasons(error)
-        if not found:
-            raise
-        fail(_explained(found[0], settings), Exit(exit_code(found)))
+        if found:
+            log.critical("%s", _explained(found[0], settings))
+        else:
+            log.critical("the service has failed", exc_info=error)
+        return exit_code(found)
+    return 0
 
 
 def tune_process() -> None:
@@ -64,23 +78,6 @@ def tune_process() -> None:
         )
 
 
-def _refuse_strangers(settings: Settings) -> None:
-    """There are no tokens yet, so whoever can connect can enqueue: this machine only."""
-    host = settings.bind.rpartition(":")[0].strip("[]")
-    if settings.bind.startswith("unix:") or host == "localhost":
-        return
-    try:
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass
-    fail(
-        f"--bind {settings.bind}: only addresses of this machine are served (127.0.0.1, ::1, "
-        "unix:PATH), since there is no authentication yet. Put a proxy that has in front.",
-        Exit.USAGE,
-    )
-
-
 def _explained(error: Exception, settings: Settings) -> str:
     if isinstance(error, OSError):
         return f"cannot serve on {settings.bind}: {error.strerror or error}"
@@ -90,7 +87,7 @@ def _explained(error: Exception, settings: Settings) -> str:
 def _greet(settings: Settings, addresses: list[str]) -> None:
     address = addresses[0]
     if not sys.stderr.isatty():
-        logging.getLogger("trio_jobs").info("serving on %s", address)
+        log.info("serving on %s", address)
         return
     workers = f"{settings.concurrency} jobs at a time" if settings.worker else "no workers here"
     job = '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'

@@ -12,6 +12,7 @@ from .filters import FILTER_HELP, filter_words
 from .output import is_terminal, print_rows
 from .place import Place, place_options
 from .progress import ProgressBar
+from .short_ids import SHORT_HELP, full_ids
 
 PAST = {"cancel": "cancelled", "retry": "queued again", "delete": "removed"}
 
@@ -28,7 +29,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(epilog=SHORT_HELP)
 @_options
 def cancel(**asked: Any) -> None:
     """Cancel the jobs ID…, or all unfinished ones that match a filter.
@@ -38,14 +39,14 @@ def cancel(**asked: Any) -> None:
     _steer("cancel", **asked)
 
 
-@click.command()
+@click.command(epilog=SHORT_HELP)
 @_options
 def retry(**asked: Any) -> None:
     """Queue the finished jobs ID…, or all that match a filter, again with fresh attempts."""
     _steer("retry", **asked)
 
 
-@click.command()
+@click.command(epilog=SHORT_HELP)
 @_options
 def rm(**asked: Any) -> None:
     """Remove the records of the finished jobs ID…, or of all that match a filter."""
@@ -59,7 +60,9 @@ def _steer(
         fail("say which jobs: either ID… or --filter WORDS", Exit.USAGE)
     if words is not None:
         _matching(action, filter_words(words), dry_run=dry_run, yes=yes, place=place)
-    elif len(ids) == 1 and not dry_run:
+        return
+    ids = tuple(full_ids(place, ids))
+    if len(ids) == 1 and not dry_run:
         job = place.one(action, ids[0])
         if job is not None:
             print_rows([job], "json" if is_terminal() else "jsonl", ())

@@ -5,7 +5,8 @@ from math import inf, isfinite
 import trio
 
 from ..job import Reason
-from .description import MAX_NAME, shortened
+from ..texts import Redact, shortened
+from .description import MAX_NAME
 from .diary import Diary, Line, Step
 
 
@@ -17,11 +18,13 @@ class Attempt:
 
     Whoever stops an attempt says why first (`stop`); the one thing that cancels without a word is
     the scope's own deadline, and that is the timeout or the job's deadline, whichever is sooner.
+
+    Whatever it says, its errors included, goes through `redact` before it is kept.
     """
 
     __slots__ = (
         "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_thread",
-        "job_id", "max_attempts", "reason", "scope", "timeout", "upload",
+        "job_id", "max_attempts", "reason", "redact", "scope", "timeout", "traceparent", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -36,7 +39,9 @@ class Attempt:
         now: float = 0.0,
         upload: bytes | None = None,
         content_type: str = "application/json",
+        traceparent: str | None = None,
         in_thread: bool = False,
+        redact: Redact = str,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
@@ -45,7 +50,9 @@ class Attempt:
         self.deadline = min(started_at + timeout, job_deadline)
         self.upload = upload
         self.content_type = content_type
+        self.traceparent = traceparent
         self.in_thread = in_thread
+        self.redact = redact
         self.abandoned = False  # it ignored its cancellation, and others went on without it
         seconds_left = job_deadline - now
         timed_out = not in_thread and timeout < seconds_left
@@ -95,7 +102,7 @@ class Attempt:
         for number in (done, total):
             if number is not None and not isfinite(number):
                 raise ValueError(f"progress is told in numbers, not {number!r}")
-        note = None if note is None else shortened(str(note), MAX_NAME)
+        note = None if note is None else shortened(str(note), MAX_NAME, self.redact)
         # Fractions, NumPy's numbers and True are numbers, but not in everybody's JSON.
         total = None if total is None else float(total)
         self._open_diary().step = Step(float(done), total, note)
@@ -105,5 +112,5 @@ class Attempt:
 
     def _open_diary(self) -> Diary:
         if self.diary is None:
-            self.diary = Diary()
+            self.diary = Diary(self.redact)
         return self.diary

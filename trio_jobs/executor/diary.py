@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .description import MAX_MESSAGE, MAX_NAME, shortened
+from ..texts import Redact, shortened
+from .description import MAX_MESSAGE, MAX_NAME
 
 MAX_LINES = 1_000
 MAX_LOGGED = 256_000
@@ -29,10 +30,12 @@ class Step(NamedTuple):
 class Diary:
     """What an attempt has said and nobody has taken yet: its newest step, and log lines.
 
-    Written by the handler, perhaps in its thread, and read in the event loop.
+    Written by the handler, perhaps in its thread, and read in the event loop. What `redact` takes
+    for a secret is never kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Redact = str) -> None:
+        self._redact = redact
         self.step: Step | None = None
         self.lines: deque[Line] = deque()
         self.lines_lost = 0
@@ -41,7 +44,7 @@ class Diary:
 
     def add(self, line: Line) -> None:
         """Of too many lines, only how many there were is kept."""
-        message = shortened(line.message, MAX_MESSAGE)
+        message = shortened(line.message, MAX_MESSAGE, self._redact)
         self._lines_left -= 1
         self._room -= len(message)
         if self._lines_left < 0 or self._room < 0:

@@ -13,6 +13,7 @@ import trio
 
 from ..errors import Cancel, Fail, Retry, Snooze, Steering
 from ..job import Error, Failed, Outcome, Reason, Snoozed, Stopped, Succeeded
+from ..texts import Redact
 from .attempt import Attempt
 from .description import describe
 
@@ -37,20 +38,20 @@ async def execute(
                 if cancelled is not None:
                     raise cancelled from None
             else:
-                return _succeeded(result, max_result)
+                return _succeeded(result, max_result, attempt.redact)
     except Exception as misnested:  # the handler left a scope or a nursery open
-        return failed(misnested)
+        return failed(misnested, attempt.redact)
     if attempt.scope.cancelled_caught:
         if error is None:
             return Stopped(attempt.reason)
         if isinstance(_steering(error), (Cancel, Fail)):  # for good, whatever stopped the others
-            return failed(error)
-        return Stopped(attempt.reason, describe(error))
+            return failed(error, attempt.redact)
+        return Stopped(attempt.reason, describe(error, attempt.redact))
     assert error is not None  # noqa: S101 - the only way left
     if attempt.scope.cancel_called and _steering(error) is None:
         # It answered its cancellation with an exception of its own. Why it ended is on record.
-        return Stopped(attempt.reason, describe(error))
-    return failed(error)
+        return Stopped(attempt.reason, describe(error, attempt.redact))
+    return failed(error, attempt.redact)
 
 
 def _split(caught: BaseException) -> tuple[BaseException | None, BaseException | None]:
@@ -66,7 +67,7 @@ def _split(caught: BaseException) -> tuple[BaseException | None, BaseException |
     return (caught, None) if isinstance(caught, trio.Cancelled) else (None, caught)
 
 
-def _succeeded(result: object, max_result: int) -> Outcome:
+def _succeeded(result: object, max_result: int, redact: Redact) -> Outcome:
     if result is None:
         return Succeeded()
     try:
@@ -77,7 +78,7 @@ def _succeeded(result: object, max_result: int) -> Outcome:
             encoded.decode()  # msgspec.Raw is passed through, whatever it holds
             outcome = Succeeded(encoded)
     except Exception as error:
-        return Failed(describe(error), permanent=True)
+        return Failed(describe(error, redact), permanent=True)
     if len(outcome.result or b"") > max_result:
         size = len(outcome.result or b"")
         message = f"the result has {size:,} bytes; the limit (max_result) is {max_result:,}"
@@ -85,23 +86,23 @@ def _succeeded(result: object, max_result: int) -> Outcome:
     return outcome
 
 
-def failed(error: BaseException) -> Outcome:
+def failed(error: BaseException, redact: Redact) -> Outcome:
     """What an exception of a handler means."""
     steering = _steering(error)
     match steering:
         case Cancel():
-            return Stopped(Reason.CANCELLED, describe(steering))
+            return Stopped(Reason.CANCELLED, describe(steering, redact))
         case Fail():
-            return Failed(describe(steering), permanent=True)
+            return Failed(describe(steering, redact), permanent=True)
         case Retry():
-            return Failed(describe(steering), retry_after=_seconds(steering.after))
+            return Failed(describe(steering, redact), retry_after=_seconds(steering.after))
         case Snooze():
             seconds = _seconds(steering.seconds)
             if seconds is None:
-                said = describe(steering)
+                said = describe(steering, redact)
                 return Failed(replace(said, message=f"{said.message}: this is no time to wait"))
             return Snoozed(seconds)
-    return Failed(describe(error))
+    return Failed(describe(error, redact))
 
 
 def _steering(error: BaseException) -> Steering | None:

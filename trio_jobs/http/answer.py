@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from .. import __version__
+from ..logs import EXTRA
 from . import problems
 
 log = logging.getLogger(__name__)
@@ -56,5 +57,6 @@ def refusal(error: Exception, request_id: str) -> Answer:
     """The answer to a request that failed with `error`; a bug of ours goes to the log."""
     body = problems.problem(error, request_id)
     if body.status == problems.INTERNAL.status:
-        log.error("request %s failed", request_id, exc_info=error)
+        about_it = {EXTRA: {"request_id": request_id}}
+        log.error("request %s failed", request_id, exc_info=error, extra=about_it)
     return Answer(body.status, msgspec.json.encode(body), problems.headers(error))

@@ -7,14 +7,17 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from .. import logs
 from ..config import Settings
 from ..service import Service
 from . import problems
 from .answer import STANDARD_HEADERS, RequestIds, refusal
 from .asgi import ASGI
 from .boundary import Boundary
+from .gate import Gate
 from .hot import HotPath
-from .routes import add_routes, respond
+from .measured import Measured, Routes
+from .routes import ROUTES, add_routes, respond
 
 
 def create_app(service: Service, settings: Settings) -> ASGI:
@@ -22,7 +25,10 @@ def create_app(service: Service, settings: Settings) -> ASGI:
     request_ids = RequestIds()
     app = cast(ASGI, create_quart(service, settings, request_ids))
     hot = HotPath(app, service, settings, request_ids)
-    return Boundary(hot, settings, request_ids)
+    gate = Gate(hot, service, settings, request_ids)
+    boundary = Boundary(gate, settings, request_ids)
+    templates = Routes((route.method, route.path) for route in ROUTES)
+    return Measured(boundary, service.metrics, templates.of)
 
 
 def create_quart(service: Service, settings: Settings, request_ids: RequestIds) -> QuartTrio:
@@ -42,6 +48,7 @@ def _add_manners(app: QuartTrio, request_ids: RequestIds) -> None:
     @app.before_request
     async def name_the_request() -> None:
         g.request_id = request_ids.name(request.headers.get("X-Request-ID", ""))
+        logs.request_id.set(g.request_id)  # this task is the request's own
 
     @app.after_request
     async def add_headers(response: Response) -> Response:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..service import ANYBODY, Grant
-from .answer import STANDARD_HEADERS, Answer
+from .answer import STANDARD_HEADERS, Answer, RequestIds, refusal
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -15,6 +15,15 @@ _STANDARD = [(name.lower().encode(), value.encode()) for name, value in STANDARD
 
 
 _GRANT = "trio_jobs.grant"
+_HEADERS = "trio_jobs.headers"
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers; of repeated ones, the first counts."""
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if headers is None:
+        headers = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    return headers
 
 
 def grant_of(scope: Scope) -> Grant:
@@ -29,6 +38,13 @@ def set_grant(scope: Scope, grant: Grant) -> None:
 
 class ClientLeft(Exception):
     """The client has gone before its answer was ready."""
+
+
+async def refuse(send: Send, error: Exception, scope: Scope, request_ids: RequestIds) -> None:
+    """Answers a request that goes no further."""
+    given = headers_of(scope).get(b"x-request-id", b"").decode("latin-1")
+    request_id = request_ids.name(given)
+    await send_answer(send, refusal(error, request_id), request_id)
 
 
 async def send_answer(send: Send, answer: Answer, request_id: str) -> None:

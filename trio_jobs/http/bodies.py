@@ -1,8 +1,11 @@
 """JSON bodies of the calls that are not for new jobs."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
+import trio
 
 from ..errors import TooLarge
 from ..storage.records import is_json
@@ -13,9 +16,15 @@ from .problems import UnsupportedMediaType
 T = TypeVar("T")
 
 JSON = "application/json"
+LARGE = 65_536  # bytes
 
 
-def json_body(call: Call, decoder: "msgspec.json.Decoder[T]") -> T:
+async def off_loop(size: int, read: Callable[[], T]) -> T:
+    """`read()`, in a thread when what it reads is large: others go on meanwhile."""
+    return await trio.to_thread.run_sync(read) if size > LARGE else read()
+
+
+async def json_body(call: Call, decoder: "msgspec.json.Decoder[T]") -> T:
     """The body as what `decoder` makes of it."""
     if not is_json(call.content_type):
         raise UnsupportedMediaType(
@@ -23,7 +32,7 @@ def json_body(call: Call, decoder: "msgspec.json.Decoder[T]") -> T:
         )
     if len(call.body) > call.settings.max_body:
         raise TooLarge(body_too_large(call.settings.max_body))
-    return decode(decoder, call.body)
+    return await off_loop(len(call.body), partial(decode, decoder, call.body))
 
 
 def body_too_large(limit: int) -> str:

@@ -1,4 +1,4 @@
-"""Who may ask at all, before anybody has a token: this machine's programs, not the web pages in it.
+"""Who may ask at all, token or not: programs, and not the web pages that a browser shows.
 
 A page that a browser of this machine shows can send requests here, and a name that its owner points
 to 127.0.0.1 makes it read the answers too (DNS rebinding). So the Host must be a name of ours, and
@@ -8,8 +8,8 @@ what a browser says comes from another site may not change anything.
 from urllib.parse import urlsplit
 
 from ..config import Settings
-from .answer import RequestIds, refusal
-from .asgi import ASGI, Receive, Scope, Send, send_answer
+from .answer import RequestIds
+from .asgi import ASGI, Receive, Scope, Send, headers_of, refuse
 from .problems import Forbidden
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -23,18 +23,20 @@ class Boundary:
         self._app = app
         self._request_ids = request_ids
         bound = urlsplit(f"//{settings.bind}").hostname or ""
-        self._any_host = settings.bind.startswith("unix:") or "*" in settings.allowed_hosts
+        # Where a token is needed, a page that reaches us by a name of its own has none to send.
+        self._any_host = (
+            settings.bind.startswith("unix:")
+            or "*" in settings.allowed_hosts
+            or (settings.needs_tokens and not settings.allowed_hosts)
+        )
         self._hosts = _LOCAL | {bound} | {name.lower() for name in settings.allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = dict(reversed(scope["headers"]))
             try:
-                self._check(scope["method"], headers)
+                self._check(scope["method"], headers_of(scope))
             except Forbidden as error:
-                given = headers.get(b"x-request-id", b"").decode("latin-1")
-                request_id = self._request_ids.name(given)
-                await send_answer(send, refusal(error, request_id), request_id)
+                await refuse(send, error, scope, self._request_ids)
                 return
         await self._app(scope, receive, send)
 

@@ -60,7 +60,7 @@ _request = msgspec.json.Decoder(BulkRequest)
 
 
 async def act(action: BulkAction, call: Call) -> Answer | Streamed:
-    request = json_body(call, _request)
+    request = await json_body(call, _request)
     if (request.ids is None) == (request.filter is None):
         raise InvalidInput('say which jobs: either {"ids": […]} or {"filter": {…}}')
     ids = None if request.ids is None else _ids(request.ids)

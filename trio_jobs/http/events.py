@@ -13,10 +13,11 @@ from msgspec import UNSET, UnsetType
 from ..clock import to_rfc3339
 from ..errors import NotFound
 from ..job import Reason, State
+from ..redaction import Redactor
 from ..service import Scope, Service
 from ..storage.records import Job, Progress
 from ..storage.watching import Change, Changes
-from . import views
+from . import passing, views
 from .answer import Answer
 from .call import Call, Param, Route
 from .query import job_id, whole_number
@@ -65,12 +66,19 @@ async def of_all(call: Call) -> Streamed:
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
-                    shown = _view(change, change.at)
-                    if change.first_line is not None:
-                        shown.first_line = change.first_line
-                    await write(event(change.seq, _name(change), shown))
+                    if call.grant.covers(change.type, change.queue):
+                        name, said = shown(change, service.redactor)
+                        await write(event(change.seq, name, said))
 
     return Streamed(MEDIA_TYPE, produce)
+
+
+def shown(change: Change, redactor: Redactor) -> tuple[str, EventView]:
+    """A change among those of all jobs: the name of its event, and what that says."""
+    view = _view(change, change.at, redactor)
+    if change.first_line is not None:
+        view.first_line = change.first_line
+    return _name(change), view
 
 
 async def of_job(call: Call) -> Answer | Streamed:
@@ -115,7 +123,8 @@ class JobStream:
             return True
         self._shown = job.version
         name = _name_of(job.state, job.reason)
-        await write(event(seq, name, _view(job, job.updated_at)))
+        shown = _view(job, job.updated_at, self._service.redactor)
+        await write(event(seq, name, shown))
         return job.state.final
 
     async def _ping(self, write: Write, seq: int) -> bool:
@@ -133,7 +142,7 @@ class JobStream:
             return True
         starts = [change.first_line for change in page.changes if change.first_line is not None]
         for change in page.changes:
-            shown = _view(change, change.at)
+            shown = _view(change, change.at, self._service.redactor)
             if change.first_line is not None:
                 starts.pop(0)
                 shown.lines = await self._lines(change.first_line, starts[0] if starts else None)
@@ -155,7 +164,8 @@ class JobStream:
                 some = await self._service.logs(self._id, self._line, most)
             except NotFound:
                 break
-            lines += [views.line_view(line) for line in some]
+            redactor = self._service.redactor
+            lines += [views.line_view(line, redactor) for line in some]
             if some:
                 self._line = some[-1].n
             if len(some) < most:
@@ -197,7 +207,7 @@ def _name_of(event: str, reason: str | None) -> str:
     return f"job.{_NAMES.get(event, event)}"
 
 
-def _view(of: Change | Job, at: float) -> EventView:
+def _view(of: Change | Job, at: float, redactor: Redactor) -> EventView:
     return EventView(
         id=of.id,
         type=of.type,
@@ -208,7 +218,7 @@ def _view(of: Change | Job, at: float) -> EventView:
         attempt=of.attempt,
         version=of.version,
         at=to_rfc3339(at),
-        progress=of.progress,
+        progress=passing.progress_in_passing(of.progress, redactor),
     )
 
 

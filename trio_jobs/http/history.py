@@ -7,7 +7,7 @@ import msgspec
 from ..errors import NotFound
 from ..service import Scope
 from ..storage.records import body_bytes
-from . import views
+from . import passing, views
 from .answer import Answer
 from .call import Call, Route
 from .query import job_id
@@ -23,8 +23,9 @@ class AttemptsView(msgspec.Struct):
 
 async def attempts(call: Call) -> Answer:
     """List all attempts of a job, oldest first."""
-    found = [views.attempt_view(record) for record in await call.service.attempts(job_id(call.id))]
-    return Answer(200, msgspec.json.encode(AttemptsView(found)))
+    found = await call.service.attempts(job_id(call.id))
+    shown = [passing.attempt_in_passing(record, call.service.redactor) for record in found]
+    return Answer(200, msgspec.json.encode(AttemptsView(shown)))
 
 
 async def why(call: Call) -> Answer:

@@ -11,6 +11,7 @@ Bodies of NDJSON are taken here as well, because Quart would not make their clie
 from collections.abc import Awaitable
 from typing import Any, cast
 
+from .. import logs
 from ..config import Settings
 from ..errors import TooLarge
 from ..service import Scope as Right
@@ -18,7 +19,7 @@ from ..service import Service
 from ..storage.records import is_json
 from . import jobs, ndjson
 from .answer import Answer, RequestIds, refusal
-from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, send_answer
+from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, headers_of, send_answer
 from .bodies import body_too_large
 from .call import Call
 
@@ -41,7 +42,7 @@ class HotPath:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             if method == "POST" and path == "/jobs":
-                headers = dict(reversed(scope["headers"]))  # of repeated ones, the first counts
+                headers = headers_of(scope)
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
                 if is_json(content_type):
                     await self._answer(self._create(scope, headers, receive), headers, send)
@@ -52,7 +53,7 @@ class HotPath:
             elif method == "GET" and len(path) == _JOB_PATH_LENGTH and path.startswith(_JOB_PATH):
                 id_ = path[len(_JOB_PATH) :]
                 if "/" not in id_:
-                    headers = dict(reversed(scope["headers"]))
+                    headers = headers_of(scope)
                     await self._answer(self._read(scope, headers, id_, receive), headers, send)
                     return
         await self._app(scope, receive, send)
@@ -62,12 +63,15 @@ class HotPath:
     ) -> None:
         given = headers.get(b"x-request-id")
         request_id = self._request_ids.name(given.decode("latin-1") if given else "")
+        named = logs.request_id.set(request_id)
         try:
             answer = await coming
         except ClientLeft:
             return
         except Exception as error:
             answer = refusal(error, request_id)
+        finally:
+            logs.request_id.reset(named)  # this task is the connection's
         await send_answer(send, answer, request_id)
 
     async def _create(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
@@ -89,12 +93,13 @@ class HotPath:
         return cast(Answer, await jobs.READ.answer(call))
 
     def _call(self, scope: Scope, headers: dict[bytes, bytes], **more: Any) -> Call:
+        grant = grant_of(scope)
         return Call(
-            service=self._service,
+            service=self._service.within(grant),
             settings=self._settings,
             headers=headers,
             query_string=scope["query_string"],
-            grant=grant_of(scope),
+            grant=grant,
             **more,
         )
 

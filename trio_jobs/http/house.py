@@ -11,11 +11,27 @@ from ..service import Scope
 from . import pages, problems
 from .answer import Answer
 from .bodies import JSON
-from .call import Call, Route
+from .call import Call, Param, Route
 
 
 class StatusView(msgspec.Struct):
     status: str
+
+
+class CheckView(msgspec.Struct):
+    """One thing that was looked at, and how long that took."""
+
+    name: str
+    ok: bool
+    detail: str
+    seconds: float
+
+
+class ReadyView(msgspec.Struct):
+    """`checks` is there with `?verbose`."""
+
+    status: str
+    checks: list[CheckView] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OutboxView(msgspec.Struct):
@@ -34,8 +50,19 @@ async def alive(call: Call) -> Answer:
 
 
 async def ready(call: Call) -> Answer:
-    """Say whether jobs are stored and run here right now."""
-    await call.service.check()
+    """Say whether jobs are stored and claimed here right now.
+
+    Both are tried. 503 from the first signal to stop on. `?verbose` lists each check.
+    """
+    checks = await call.service.checks()
+    failed = [check for check in checks if not check.ok]
+    if "verbose" in call.query():
+        call.grant.demand(Scope.READ)
+        shown = [CheckView(*check[:3], round(check.seconds, 6)) for check in checks]
+        body = ReadyView("unavailable" if failed else "ready", shown)
+        return Answer(503 if failed else 200, msgspec.json.encode(body))
+    if failed:
+        raise Unavailable(failed[0].detail, retry_after=5.0)
     return Answer(200, b'{"status":"ready"}')
 
 
@@ -53,13 +80,17 @@ async def explain(call: Call) -> Answer:
 ROUTES = (
     Route(method="GET", path="/outbox", call=outbox, scope=Scope.READ, gives={200: OutboxView}),
     Route(method="GET", path="/livez", call=alive, scope=None, gives={200: StatusView}),
-    Route(
-        method="GET",
-        path="/readyz",
-        call=ready,
-        scope=None,
-        gives={200: StatusView},
-        refuses=(Unavailable,),
+    *(
+        Route(
+            method="GET",
+            path=path,
+            call=ready,
+            scope=None,
+            query=(Param("verbose", str, "List each check (needs jobs:read)."),),
+            gives={200: ReadyView, 503: ReadyView},
+            refuses=(Unavailable,),
+        )
+        for path in ("/readyz", "/healthz")
     ),
     Route(
         method="GET",

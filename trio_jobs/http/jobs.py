@@ -5,6 +5,7 @@ Answers, so that the Quart routes and the hot path say the same.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -12,14 +13,15 @@ import msgspec
 
 from ..config import Settings
 from ..errors import Conflict, InvalidInput, KeyReused, NotFound, TooLarge, UnknownType
+from ..redaction import Redactor
 from ..service import Placed, Scope
-from ..storage.records import is_json
-from . import filters, idempotency, ndjson, orders, requests, views, waiting
+from ..storage.records import Job, is_json
+from . import filters, idempotency, ndjson, orders, passing, requests, views, waiting
 from .answer import Answer
-from .bodies import JSON, body_too_large
+from .bodies import JSON, body_too_large, off_loop
 from .call import Call, Param, Route
 from .problems import Malformed, UnsupportedMediaType
-from .query import etag, job_id, known_version, parse_query, tags, whole_number
+from .query import etag, job_id, known_version, parse_query, tags, trace_context, whole_number
 from .words import Limit, Position, Wait, says, some_of
 
 UPLOAD = "application/octet-stream"
@@ -33,19 +35,11 @@ async def create(call: Call) -> Answer:
     payload itself: `type` and the options are in the query then, and so are the handler's own
     parameters. With `wait`, the answer comes when the job has ended or the time is over.
     """
-    service, settings, content_type = call.service, call.settings, call.content_type
-    if is_json(content_type):
-        if len(call.body) > settings.max_body:
-            raise TooLarge(body_too_large(settings.max_body))
-        wish = orders.parse_json(call.body, settings.max_batch, service.now)
-        if call.query_string:
-            wish = _waited_for(wish, parse_query(call.query_string, _WAIT))
-    else:
-        wish = orders.parse_upload(call.body, content_type, call.query(), service.now)
+    service, wish = call.service, await _wish(call)
     mark = None
     if key := call.header(b"idempotency-key"):
         print_ = idempotency.fingerprint(
-            "POST", "/jobs", call.query_string, content_type, call.body
+            "POST", "/jobs", call.query_string, call.content_type, call.body
         )
         mark = idempotency.parse_key(key), print_
     placed = await service.enqueue(wish.orders, mark)
@@ -68,6 +62,22 @@ async def create(call: Call) -> Answer:
         headers["Preference-Applied"] = "return=minimal"
         return Answer(status, msgspec.json.encode(views.minimal_view(one)), headers)
     return Answer(status, msgspec.json.encode(views.placed_view(one)), headers)
+
+
+async def _wish(call: Call) -> orders.Wish:
+    """What the body asks for, and the query and the headers with it."""
+    settings, now = call.settings, call.service.now
+    if is_json(call.content_type):
+        if len(call.body) > settings.max_body:
+            raise TooLarge(body_too_large(settings.max_body))
+        read = partial(orders.parse_json, call.body, settings.max_batch, now)
+        wish = await off_loop(len(call.body), read)
+        if call.query_string:
+            wish = _waited_for(wish, parse_query(call.query_string, _WAIT))
+    else:
+        wish = orders.parse_upload(call.body, call.content_type, call.query(), now)
+    traceparent = trace_context(call.header(b"traceparent"))
+    return wish if traceparent is None else wish.within(traceparent)
 
 
 def _waited_for(wish: orders.Wish, query: Mapping[str, str]) -> orders.Wish:
@@ -125,7 +135,8 @@ async def index(call: Call) -> Answer:
         limit=whole_number("limit", query.get("limit", "50")),
         bodies=bool(include),
     )
-    shown = [views.view(job, include) for job in page.jobs]
+    show = partial(_in_passing, page.jobs, include, call.service.redactor)
+    shown = await off_loop(sum(map(_size, page.jobs)), show)
     if page.next is None:
         return Answer(200, msgspec.json.encode(views.PageView(shown, None)))
     more = urlencode({**query, "cursor": page.next})
@@ -134,6 +145,18 @@ async def index(call: Call) -> Answer:
         msgspec.json.encode(views.PageView(shown, str(page.next))),
         {"Link": f'</jobs?{more}>; rel="next"'},
     )
+
+
+def _size(job: Job) -> int:
+    """Characters in which secrets are looked for."""
+    bodies = (job.payload_text, job.payload_hex, job.result_text, job.result_hex)
+    return sum(len(body) for body in bodies if body)
+
+
+def _in_passing(
+    jobs: Sequence[Job], include: frozenset[str], redactor: Redactor
+) -> list[views.JobView]:
+    return [passing.job_in_passing(job, redactor, include) for job in jobs]
 
 
 def _included(text: str) -> frozenset[str]:
@@ -176,6 +199,7 @@ CREATE = Route(
     ),
     headers=(
         Param("Idempotency-Key", str, "The same key gets the same job, for 24 h."),
+        Param("traceparent", str, "W3C trace context; it is kept with the job and passed on."),
         _PREFER,
     ),
     takes={

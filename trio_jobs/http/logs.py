@@ -35,7 +35,8 @@ async def read(call: Call) -> Answer | Streamed:
     if "follow" in query:
         return await _follow(call.service, id_, after, resumed=bool(last))
     limit = whole_number("limit", query.get("limit", "1000"))
-    lines = [views.line_view(line) for line in await call.service.logs(id_, after, limit)]
+    found = await call.service.logs(id_, after, limit)
+    lines = [views.line_view(line, call.service.redactor) for line in found]
     next_ = lines[-1].n if len(lines) == limit else None
     return Answer(200, msgspec.json.encode(LinesView(lines, next_)))
 
@@ -70,7 +71,7 @@ async def _send_lines(service: Service, id_: str, after: int, write: Write) -> i
         except NotFound:
             return None
         for line in lines:
-            await write(event(line.n, "job.log", views.line_view(line)))
+            await write(event(line.n, "job.log", views.line_view(line, service.redactor)))
         if not lines:
             return None if ended else after
         after = lines[-1].n

@@ -72,7 +72,7 @@ async def snooze(call: Call) -> Answer:
     """
     query = call.query()
     if "seconds" not in query:
-        seconds = json_body(call, _snooze).seconds
+        seconds = (await json_body(call, _snooze)).seconds
     else:
         try:
             seconds = float(query["seconds"])
@@ -86,7 +86,7 @@ async def amend(call: Call) -> Answer:
 
     With `If-Match`, only when it still has the version that its ETag says.
     """
-    changes = json_body(call, _patch)
+    changes = await json_body(call, _patch)
     given = {
         name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET
     }

@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from ..config import Settings
-from ..errors import Conflict, InvalidInput, TooLarge, TrioJobsError, Unavailable
+from ..errors import Conflict, Denied, InvalidInput, TooLarge, TrioJobsError, Unavailable
 from ..service import Order, Placed, Service
 from . import idempotency, orders, problems
 from .answer import Answer
@@ -161,7 +161,7 @@ class Intake:
                 try:
                     orders_ = [line.order for line in together]
                     self._count(await self._service.enqueue(orders_))
-                except (InvalidInput, Conflict):
+                except (InvalidInput, Conflict, Denied):
                     alone += together
             await self._store_alone(alone)
         except Unavailable as error:
@@ -178,7 +178,7 @@ class Intake:
         async def store(line: Line) -> None:
             try:
                 self._count(await self._service.enqueue([line.order], line.key))
-            except (InvalidInput, Conflict) as error:
+            except (InvalidInput, Conflict, Denied) as error:
                 self._refuse(line.number, error)
             except Exception as error:  # raised in the nursery, it would leave in a group
                 failures.append(error)

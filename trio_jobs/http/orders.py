@@ -13,6 +13,7 @@ from ..clock import Now, from_rfc3339
 from ..errors import InvalidInput, TooLarge
 from ..registry import invalid_input
 from ..service import Order
+from . import strict
 from .problems import Malformed, UnsupportedMediaType
 from .requests import JobRequest, LineRequest, Options, UploadOptions
 
@@ -26,6 +27,11 @@ class Wish(NamedTuple):
     many: bool = False
     wait: float | None = None
 
+    def within(self, traceparent: str) -> "Wish":
+        """The same in a trace."""
+        orders = [msgspec.structs.replace(o, traceparent=traceparent) for o in self.orders]
+        return self._replace(orders=orders)
+
 
 _one = msgspec.json.Decoder(JobRequest)
 _many = msgspec.json.Decoder(list[JobRequest])
@@ -36,11 +42,13 @@ def decode(decoder: "msgspec.json.Decoder[T]", data: bytes, what: str = "body") 
     """Raises Malformed (not JSON), InvalidInput (JSON, but not this)."""
     try:
         data.decode()  # msgspec does not look into what it passes through as Raw
-        return decoder.decode(data)
+        decoded = decoder.decode(data)
     except msgspec.ValidationError as error:
         raise invalid_input(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"The {what} is not JSON: {error}.") from None
+    strict.check(data, what)
+    return decoded
 
 
 def parse_json(body: bytes, max_jobs: int, now: Now) -> Wish:
@@ -161,6 +169,7 @@ def _payload(request: JobRequest) -> bytes:
         decoded.decode()
     except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         raise InvalidInput(hint, "/payload") from None
+    strict.check(decoded, "payload")
     return decoded
 
 

@@ -5,15 +5,18 @@ included. `type` is `/problems/<slug>`, which this server explains.
 """
 
 from http import HTTPStatus
+from math import ceil
 
 import msgspec
 
 from ..errors import (
     Conflict,
+    Denied,
     InvalidInput,
     KeyReused,
     NotFound,
     Outdated,
+    QueueFull,
     TooLarge,
     TrioJobsError,
     Unavailable,
@@ -35,6 +38,18 @@ class UnsupportedMediaType(TrioJobsError):
 
 class Forbidden(TrioJobsError):
     """This may not be asked from where it comes from."""
+
+
+class Unauthenticated(TrioJobsError):
+    """Who asks has not said who it is, or not so that we believe it."""
+
+
+class TooManyRequests(TrioJobsError):
+    """This token asks too often; `retry_after` is in seconds."""
+
+    def __init__(self, detail: str, retry_after: float) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class NoSuchPath(TrioJobsError):
@@ -110,6 +125,30 @@ KINDS: dict[type[Exception], Kind] = {
         403,
         "Forbidden",
         "The Host is no name of this service, or a web page of another site asks.",
+    ),
+    Denied: Kind(
+        "denied",
+        403,
+        "Not allowed",
+        "The token is valid, but not good for this call, or not for jobs of this type or queue.",
+    ),
+    Unauthenticated: Kind(
+        "unauthenticated",
+        401,
+        "Token needed",
+        "Send Authorization: Bearer tj_…. `trio-jobs token create` makes tokens.",
+    ),
+    TooManyRequests: Kind(
+        "too-many-requests",
+        429,
+        "Too many requests",
+        "This token asks more often than it may. Retry after the time that the answer names.",
+    ),
+    QueueFull: Kind(
+        "queue-full",
+        503,
+        "Queue full",
+        "As many jobs wait in this queue as may. Retry after the time that the answer names.",
     ),
     Uncertain: Kind(
         "uncertain",
@@ -193,8 +232,12 @@ def problem(error: BaseException, request_id: str) -> Problem:
 def headers(error: BaseException) -> dict[str, str]:
     """Headers that belong to the error."""
     extra = {"Content-Type": MEDIA_TYPE}
-    if isinstance(error, Unavailable):
-        extra["Retry-After"] = str(max(1, round(error.retry_after)))
+    if isinstance(error, Unavailable | TooManyRequests):
+        extra["Retry-After"] = str(max(1, ceil(error.retry_after)))
+    elif isinstance(error, Unauthenticated):
+        extra["WWW-Authenticate"] = 'Bearer realm="trio_jobs"'
+    elif isinstance(error, Denied) and error.scope:
+        extra["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     return extra
 
 

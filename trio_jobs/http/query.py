@@ -1,9 +1,14 @@
 """The query string, and the small things that headers say."""
 
+import re
 from urllib.parse import parse_qsl
 
 from ..ids import is_job_id
 from .problems import Malformed
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z"
+)
 
 
 def parse_query(query_string: bytes, allowed: frozenset[str] | None = None) -> dict[str, str]:
@@ -41,6 +46,11 @@ def job_id(text: str) -> str:
     if not is_job_id(text):
         raise Malformed("A job id is a UUID, e.g. 0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d.")
     return text
+
+
+def trace_context(header: str) -> str | None:
+    """A traceparent (W3C Trace Context); what is none is ignored, as that asks for."""
+    return header if _TRACEPARENT.match(header) else None
 
 
 # ── ETag: the version of a job in quotes ──────────────────────────────────────────────────────

@@ -16,15 +16,17 @@ from . import (
     house,
     jobs,
     logs,
+    metrics,
     moves,
     pages,
     queues,
+    tokens,
     types,
     welcome,
     workers,
 )
 from .answer import Answer
-from .asgi import grant_of
+from .asgi import grant_of, headers_of
 from .call import Call, Route
 from .docs import Document
 from .streams import StreamBody, Streamed
@@ -40,6 +42,8 @@ DOCUMENT = Document(
         *queues.ROUTES,
         *types.ROUTES,
         *workers.ROUTES,
+        *tokens.ROUTES,
+        *metrics.ROUTES,
         *house.ROUTES,
         *pages.ROUTES,
         *welcome.ROUTES,
@@ -82,15 +86,16 @@ def _rule(path: str) -> str:
 def _view(route: Route, service: Service, settings: Settings) -> Callable[..., Awaitable[Response]]:
     async def view(**params: str) -> Response:
         scope = cast("dict[str, Any]", request.scope)
+        grant = grant_of(scope)
         call = Call(
-            service=service,
+            service=service.within(grant),
             settings=settings,
-            headers=dict(reversed(scope["headers"])),
+            headers=headers_of(scope),
             query_string=request.query_string,
             params=params,
             body=cast(bytes, await request.get_data(as_text=False)),
             request_id=g.request_id,
-            grant=grant_of(scope),
+            grant=grant,
         )
         return respond(await route.answer(call))
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..clock import to_rfc3339
 from ..job import State
+from ..redaction import Redactor
 from ..service import Placed, Why
 from ..storage.records import Error, Job, LogLine, Progress, body_bytes, is_json
 from ..storage.watching import AttemptRecord, QueueInfo
@@ -51,6 +52,7 @@ class JobView(msgspec.Struct, kw_only=True):
     payload: bytes | UnsetType | None = UNSET  # msgspec writes bytes as base64
     input: Raw | UnsetType = UNSET
     params: dict[str, str] | UnsetType = UNSET
+    traceparent: str | UnsetType = UNSET
     result: bytes | UnsetType | None = UNSET
     output: Raw | UnsetType = UNSET
 
@@ -122,7 +124,12 @@ BODIES = frozenset({"input", "output", "payload", "result"})
 
 
 def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
-    """`job` as the API shows it, with those of the BODIES that `include` names."""
+    """`job` as the API shows it, with those of the BODIES that `include` names.
+
+    Those are what was stored, secrets included: a client that asks for a job by its id gets back
+    what was put in. For everybody else see `passing`. (Errors, notes and log lines have lost
+    their secrets before they were stored.)
+    """
     shown = JobView(
         id=job.id,
         type=job.type,
@@ -155,6 +162,8 @@ def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
             shown.input = Raw(job.payload_text)
         if job.params:
             shown.params = job.params
+        if job.traceparent is not None:
+            shown.traceparent = job.traceparent
     if "result" in include:
         shown.result = body_bytes(job.result_text, job.result_hex)
     if (
@@ -192,8 +201,9 @@ def attempt_view(record: AttemptRecord) -> AttemptView:
     )
 
 
-def line_view(line: LogLine) -> LogLineView:
-    return LogLineView(line.n, to_rfc3339(line.at), line.level, line.attempt, line.message)
+def line_view(line: LogLine, redactor: Redactor) -> LogLineView:
+    message = redactor.text(line.message)
+    return LogLineView(line.n, to_rfc3339(line.at), line.level, line.attempt, message)
 
 
 def why_view(why: Why) -> WhyView:

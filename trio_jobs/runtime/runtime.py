@@ -15,14 +15,16 @@ from functools import partial
 import trio
 
 from ..config import Settings
-from ..errors import StoreBroken, TrioJobsError
+from ..errors import ConfigError, StoreBroken, TrioJobsError
 from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
+from ..metrics import Metrics
 from ..registry import Registry
-from ..service import Hands, Service
+from ..service import OTHERS, Hands, Service
 from ..storage import open_store
 from ..worker import Worker
+from .lag import watch_lag
 from .signals import Signals
 
 log = logging.getLogger(__name__)
@@ -44,12 +46,19 @@ class Runtime:
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
+        queues = settings.queue_limits.keys() - {OTHERS}
+        self._metrics = metrics = Metrics(registry.types, queues | {"default"})
         self._store = open_store(
-            settings.database, durable=settings.durability == "full", shared=settings.shared
+            settings.database,
+            durable=settings.durability == "full",
+            shared=settings.shared,
+            metrics=metrics,
         )
-        self._service = Service(self._store, registry, settings, hands=self._hands)
-        self._worker = Worker(self._store, registry, settings) if settings.worker else None
-        self._maintenance = Maintenance(self._store, settings)
+        self._service = Service(self._store, registry, settings, hands=self._hands, metrics=metrics)
+        self._worker = (
+            Worker(self._store, registry, settings, metrics=metrics) if settings.worker else None
+        )
+        self._maintenance = Maintenance(self._store, settings, metrics=metrics)
         self._ready = False
         self._close_http = trio.Event()
         self._http = trio.CancelScope()
@@ -61,10 +70,12 @@ class Runtime:
         with self._signals.handled():
             async with trio.open_nursery() as nursery:
                 store = await nursery.start(self._run_store)
+                await self._check_tokens()
                 await nursery.start(self._part, self._maintenance.run)
                 await nursery.start(self._part, self._service.watch.run)
                 if self._worker is not None:
                     await nursery.start(self._part, self._worker.run)
+                nursery.start_soon(watch_lag, self._metrics)
                 self._on_ready(await nursery.start(self._serve))
                 self._ready = True
                 await self._signals.stop.wait()
@@ -74,10 +85,24 @@ class Runtime:
                 if self._worker is not None and self._worker.stuck:
                     # A handler that ignores its cancellation would keep the nursery open for
                     # ever. All is settled and on disk: leave without it.
+                    logging.shutdown()
                     sys.stdout.flush()
                     sys.stderr.flush()
                     os._exit(0)
                 nursery.cancel_scope.cancel()
+
+    async def _check_tokens(self) -> None:
+        """Raises ConfigError when everybody needs a token and there is none."""
+        if not self._settings.needs_tokens:
+            return
+        if not await self._service.tokens.all():
+            raise ConfigError(
+                f"{self._settings.bind}: whoever asks needs a token there, and none has been made. "
+                "Make one: trio-jobs token create NAME --scope admin "
+                f"--database {self._settings.database}"
+            )
+        if self._settings.tls_cert is None:
+            log.warning("tokens and jobs travel unencrypted: set tls_cert, or put TLS in front")
 
     async def _part(
         self, run: Callable[..., Awaitable[None]], *, task_status: trio.TaskStatus[None]
@@ -194,4 +219,6 @@ def reasons(error: BaseException) -> list[TrioJobsError | OSError]:
 
 def exit_code(found: list[TrioJobsError | OSError]) -> int:
     """What the process exits with for these reasons."""
-    return EXIT_BROKEN if any(isinstance(reason, StoreBroken) for reason in found) else 1
+    if any(isinstance(reason, StoreBroken) for reason in found):
+        return EXIT_BROKEN
+    return 2 if isinstance(found[0], ConfigError) else 1

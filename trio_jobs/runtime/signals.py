@@ -13,6 +13,8 @@ from types import FrameType
 
 import trio
 
+from ..logs import say_if_possible
+
 EXIT_AT_ONCE = 130
 EXIT_BY_WATCHDOG = 75
 
@@ -64,5 +66,5 @@ class Signals:
 
 
 def _end(seconds: float, code: int) -> None:
-    os.write(2, f"trio_jobs: still not stopped after {seconds:g} s; leaving ({code})\n".encode())
+    say_if_possible(f"trio_jobs: still not stopped after {seconds:g} s; leaving ({code})")
     os._exit(code)

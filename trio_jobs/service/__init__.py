@@ -3,18 +3,22 @@
 from .bulk import BulkAction, BulkProgress, BulkReport, silent
 from .desk import Placed
 from .filters import is_path
-from .grant import ANYBODY, Grant, Scope
+from .grant import ANYBODY, NOBODY, Grant, Scope
+from .health import Check
 from .order import Order
 from .service import Service
+from .tokens import Tokens
 from .watch import Subscription, Watch
 from .why import OTHERS, Hands, Obstacle, Why
 
 __all__ = [
     "ANYBODY",
+    "NOBODY",
     "OTHERS",
     "BulkAction",
     "BulkProgress",
     "BulkReport",
+    "Check",
     "Grant",
     "Hands",
     "Obstacle",
@@ -23,6 +27,7 @@ __all__ = [
     "Scope",
     "Service",
     "Subscription",
+    "Tokens",
     "Watch",
     "Why",
     "is_path",

@@ -7,6 +7,7 @@ from ..errors import Conflict, InvalidInput
 from ..storage.base import Store
 from ..storage.records import Enqueued, Job, NewJob
 from .order import Checks, Order, idempotency
+from .room import Room
 
 
 class Placed(NamedTuple):
@@ -23,9 +24,10 @@ class Placed(NamedTuple):
 class Desk:
     """Takes orders; what is new is answered without asking the store how it stands."""
 
-    def __init__(self, store: Store, checks: Checks) -> None:
+    def __init__(self, store: Store, checks: Checks, room: Room) -> None:
         self._store = store
         self._checks = checks
+        self._room = room
 
     async def place(
         self, orders: Sequence[Order], key: tuple[str, str] | None, now: float
@@ -41,6 +43,7 @@ class Desk:
                 raise
         if not new:
             return []
+        await self._room.demand(new)
         stored = await self._store.enqueue(new, idempotency(key, now))
         if not stored.replayed and stored.ids == [job.id for job in new]:
             return [Placed(Job.fresh(job)) for job in new]

@@ -4,7 +4,10 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from ..errors import Denied
+from ..storage.wishes import Filter
 
 
 class Scope(StrEnum):
@@ -40,6 +43,16 @@ class Grant(NamedTuple):
         """Is a job of this type, in this queue, one of those it is about?"""
         return _allows(self.types, type_) and _allows(self.queues, queue)
 
+    def narrow(self, filter: Filter) -> Filter:
+        """`filter`, but only jobs that it is about."""
+        return msgspec.structs.replace(
+            filter, types=_both(filter.types, self.types), queues=_both(filter.queues, self.queues)
+        )
+
+    def sees_queue(self, queue: str) -> bool:
+        """May some of what is in this queue be its business?"""
+        return _allows(self.queues, queue)
+
     def covers_queue(self, queue: str) -> bool:
         """Is all that is in this queue?"""
         return self.types is None and _allows(self.queues, queue)
@@ -49,5 +62,14 @@ def _allows(names: Collection[str] | None, name: str) -> bool:
     return names is None or name in names
 
 
+def _both(wanted: list[str] | None, allowed: frozenset[str] | None) -> list[str] | None:
+    if allowed is None:
+        return wanted
+    return sorted(allowed if wanted is None else allowed.intersection(wanted))
+
+
 ANYBODY = Grant("", frozenset({Scope.ADMIN}))
 """Who asks where no token is needed."""
+
+NOBODY = Grant("", frozenset())
+"""Who has no token where one is needed, and asks for what everybody may see."""

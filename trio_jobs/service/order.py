@@ -31,6 +31,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     `backoff` is what `Backoff.of` takes. `unique_key` lets only one job of its type be there: while
     that one is unfinished, or for `unique_for`; `on_conflict` says what becomes of a second one:
     `return` (the first stands for it), `replace` (the first takes its payload and time), `reject`.
+    `traceparent` is the W3C trace context of the caller, for the handler to pass on.
     """
 
     type: str
@@ -49,6 +50,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     unique_key: str | None = None
     unique_for: float | None = None
     on_conflict: str = "return"
+    traceparent: str | None = None
 
 
 class Checks:
@@ -92,6 +94,7 @@ class Checks:
             unique_key=order.unique_key,
             unique_until=_unique_until(order, now),
             on_conflict=order.on_conflict,
+            traceparent=order.traceparent,
         )
 
     def amendment(self, changes: Amendment, now: float) -> None:

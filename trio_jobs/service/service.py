@@ -1,5 +1,6 @@
 """The verbs."""
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,17 +9,23 @@ import trio
 
 from .. import clock
 from ..config import Settings
-from ..errors import Conflict, InvalidInput, NotFound, Outdated, Unavailable
+from ..errors import Conflict, Denied, InvalidInput, NotFound, Outdated, Unavailable
 from ..job import State
+from ..metrics import Metrics
+from ..redaction import Redactor
 from ..registry import Handler, Registry
 from ..storage.base import Store
 from ..storage.records import Job, LogLine, Page
 from ..storage.watching import AttemptRecord, Change, QueueInfo
 from ..storage.wishes import Amendment, Filter, Moved
-from .bulk import Bulk, BulkAction, BulkProgress, BulkReport, silent
+from .bulk import PEEK, Bulk, BulkAction, BulkProgress, BulkReport, silent
 from .desk import Desk, Placed
 from .filters import check_filter
+from .grant import ANYBODY, Grant
+from .health import Check, Health
 from .order import MAX_SECONDS, Checks, Order, check_name, in_range
+from .room import Room
+from .tokens import Tokens
 from .watch import Watch
 from .why import AskHands, Why, why
 
@@ -31,11 +38,13 @@ class Service:
     """What a caller may ask: enqueue, look, wait, steer, and steer many at once.
 
     `watch` tells what happens to jobs, while `watch.run` runs. `hands` says what the worker of this
-    process takes. From `drain` on, new jobs are refused, waits and subscriptions end at once
+    process takes, `metrics` what the process has counted; `redactor` is for those who show jobs in
+    passing. From `drain` on, new jobs are refused, waits and subscriptions end at once
     (`stopping`), and everything else goes on working.
 
     Every verb about one job raises NotFound when it is not there; those that change it raise
-    Conflict when its state forbids.
+    Conflict when its state forbids. `within` gives the same service to somebody who may see some of
+    the jobs only.
     """
 
     def __init__(
@@ -46,15 +55,31 @@ class Service:
         *,
         now: clock.Now = clock.now,
         hands: AskHands = lambda: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._checks = Checks(registry, settings)
-        self._desk = Desk(store, self._checks)
+        self._desk = Desk(store, self._checks, Room(store, settings.max_queued))
+        self._grant = ANYBODY
+        self._limited = False
         self.hands = hands
+        self.metrics = metrics or Metrics(registry.types)
         self.now = now
+        self.redactor = Redactor(settings.redact, settings.secrets)
         self.watch = Watch(store)
+        self.tokens = Tokens(store, now)
+        self._health = Health(store, hands, now)
         self.stopping = trio.Event()
+
+    def within(self, grant: Grant) -> "Service":
+        """This service as `grant` limits it: other jobs are not there, and cannot be made."""
+        if grant is self._grant:
+            return self
+        limited = copy.copy(self)
+        limited._grant = grant
+        limited._limited = grant.is_limited
+        return limited
 
     @property
     def draining(self) -> bool:
@@ -70,11 +95,9 @@ class Service:
         """The types of jobs that this process knows, by name."""
         return sorted(self._registry, key=lambda handler: handler.type)
 
-    async def check(self) -> None:
-        """Raises Unavailable unless jobs can be stored and claimed right now."""
-        if self.draining:
-            raise Unavailable("The service is stopping.", retry_after=5.0)
-        await self._store.check_writable()
+    async def checks(self) -> list[Check]:
+        """What must work for jobs to be stored and run here, and whether it does."""
+        return await self._health.checks(draining=self.draining)
 
     # ── enqueue ───────────────────────────────────────────────────────────────────────────────
 
@@ -87,18 +110,34 @@ class Service:
         the same jobs, as they are then, and nothing new.
 
         Raises InvalidInput (pointing into the array when there is more than one), Conflict (a
-        unique key is taken; a job of this idempotency key is gone), KeyReused, Unavailable.
+        unique key is taken; a job of this idempotency key is gone), KeyReused, Denied, QueueFull,
+        Unavailable.
         """
         if self.draining:
             raise Unavailable("The service is stopping; try again in a moment.", retry_after=5.0)
-        return await self._desk.place(orders, key, self.now())
+        if self._limited:
+            for order in orders:
+                self._demand(order.type, order.queue)
+        if key is not None and self._grant.id:
+            key = f"{self._grant.id} {key[0]}", key[1]
+        placed = await self._desk.place(orders, key, self.now())
+        if self._limited and any(not self._covers(one.job) for one in placed):
+            raise Conflict("Another job, which this token may not see, holds the unique key.")
+        return placed
+
+    def _demand(self, type_: str, queue: str) -> None:
+        if not self._grant.covers(type_, queue):
+            raise Denied(f"The token is not good for jobs of type {type_} in the queue {queue}.")
+
+    def _covers(self, job: Job) -> bool:
+        return self._grant.covers(job.type, job.queue)
 
     # ── look ──────────────────────────────────────────────────────────────────────────────────
 
     async def get(self, id_: str) -> Job:
         """The job with its payload and result."""
         job = (await self._store.get([id_])).get(id_)
-        if job is None:
+        if job is None or (self._limited and not self._covers(job)):
             raise NotFound(f"There is no job {id_}.")
         return job
 
@@ -125,7 +164,7 @@ class Service:
         most = MAX_PAGE_OF_BODIES if bodies else MAX_PAGE
         if not 1 <= limit <= most:
             raise InvalidInput(f"limit must be from 1 to {most}{' with bodies' * bodies}")
-        page = await self._store.list_jobs(check_filter(filter), before=before, limit=limit)
+        page = await self._store.list_jobs(self._narrow(filter), before=before, limit=limit)
         if bodies:
             found = await self._store.get([job.id for job in page.jobs])
             page = page._replace(jobs=[found.get(job.id, job) for job in page.jobs])
@@ -133,6 +172,7 @@ class Service:
 
     async def attempts(self, id_: str) -> list[AttemptRecord]:
         """All attempts, oldest first."""
+        await self._see(id_)
         attempts = await self._store.attempts(id_)
         if not attempts:
             await self.get(id_)
@@ -142,6 +182,7 @@ class Service:
         """The lines it logged with a number above `after`, oldest first; at most 1,000."""
         if not 1 <= limit <= MAX_LINES:
             raise InvalidInput(f"limit must be from 1 to {MAX_LINES:,}")
+        await self._see(id_)
         lines = await self._store.logs(id_, after, limit)
         if not lines:
             await self.get(id_)
@@ -157,6 +198,7 @@ class Service:
 
     async def cancel(self, id_: str) -> Job:
         """Cancels it; one that runs is asked to stop, and comes back still running."""
+        await self._see(id_)
         moved = _one(await self._store.cancel([id_], self.now()), id_)
         if moved.was.final:
             raise Conflict(f"Job {id_} has ended already: it is {moved.was}.")
@@ -164,6 +206,7 @@ class Service:
 
     async def retry(self, id_: str) -> Job:
         """Queues a finished job again, with fresh attempts."""
+        await self._see(id_)
         moved = _one(await self._store.retry([id_], self.now()), id_)
         if not moved.done:
             if moved.was.final:
@@ -185,8 +228,11 @@ class Service:
 
     async def amend(self, id_: str, changes: Amendment) -> Job:
         """Changes a waiting job. Raises Outdated when it no longer has `changes.version`."""
+        await self._see(id_)
         now = self.now()
         self._checks.amendment(changes, now)
+        if self._limited and changes.queue is not None:
+            self._demand((await self.get(id_)).type, changes.queue)
         changes = msgspec.structs.replace(changes, id=id_)
         moved = _one(await self._store.amend([changes], now), id_)
         job = await self.get(id_)
@@ -198,9 +244,27 @@ class Service:
 
     async def remove(self, id_: str) -> None:
         """Forgets a finished job."""
+        await self._see(id_)
         moved = _one(await self._store.remove([id_]), id_)
         if not moved.done:
             raise Conflict(f"Job {id_} is {moved.was}; only a finished job can be removed.")
+
+    async def _see(self, id_: str) -> None:
+        """Raises NotFound for a job that is none of the caller's business."""
+        if self._limited:
+            await self.get(id_)
+
+    async def _seen(self, ids: Sequence[str]) -> list[str]:
+        """Those of `ids` that are the caller's business."""
+        seen: list[str] = []
+        for start in range(0, len(ids), PEEK):
+            jobs = await self._store.get(ids[start : start + PEEK])
+            seen += [id_ for id_, job in jobs.items() if self._covers(job)]
+        return seen
+
+    def _narrow(self, filter: Filter | None) -> Filter:
+        filter = check_filter(filter)
+        return self._grant.narrow(filter) if self._limited else filter
 
     # ── steer many ────────────────────────────────────────────────────────────────────────────
 
@@ -222,35 +286,45 @@ class Service:
         if (ids is None) == (filter is None):
             raise InvalidInput("either ids or a filter says which jobs are meant")
         if ids is not None:
+            if self._limited:
+                ids = await self._seen(ids)
             return await bulk.over_ids(ids, dry_run=dry_run)
-        return await bulk.over_filter(check_filter(filter), dry_run=dry_run)
+        return await bulk.over_filter(self._narrow(filter), dry_run=dry_run)
 
     async def queues(self) -> list[QueueInfo]:
         """Every queue that has jobs or is paused, by name."""
-        return await self._store.queues()
+        queues = await self._store.queues()
+        return [queue for queue in queues if self._grant.sees_queue(queue.name)]
 
     async def queue(self, name: str) -> QueueInfo:
         """One queue; an unknown one is empty, since a queue exists by being named."""
         check_name("a queue", name, "/queue")
+        if not self._grant.sees_queue(name):
+            raise Denied(f"The token is not good for the queue {name}.")
         found = [queue for queue in await self._store.queues() if queue.name == name]
         return found[0] if found else QueueInfo(name, {}, None, None)
 
     async def pause(self, name: str) -> QueueInfo:
         """No job of this queue starts, in any process, until `resume`."""
-        check_name("a queue", name, "/queue")
+        self._demand_queue(name)
         await self._store.pause(name, self.now())
         return await self.queue(name)
 
     async def resume(self, name: str) -> QueueInfo:
-        check_name("a queue", name, "/queue")
+        self._demand_queue(name)
         await self._store.resume(name)
         return await self.queue(name)
 
     async def purge(self, name: str, report: BulkReport = silent) -> BulkProgress:
         """Cancels all that waits in this queue; what runs goes on."""
-        check_name("a queue", name, "/queue")
+        self._demand_queue(name)
         meant = Filter(states=[State.SCHEDULED, State.QUEUED, State.WAITING], queues=[name])
         return await self.bulk("cancel", filter=meant, report=report)
+
+    def _demand_queue(self, name: str) -> None:
+        check_name("a queue", name, "/queue")
+        if not self._grant.covers_queue(name):
+            raise Denied(f"The token is not good for all of the queue {name}.")
 
 
 def _one(moved: dict[str, Moved], id_: str) -> Moved:

@@ -24,6 +24,7 @@ class Hands(NamedTuple):
     limits: Mapping[str, int] = {}
     running: Mapping[str, int] = {}
     last_chance: str | None = None  # the job of which one more crash would be the last
+    stuck: int = 0  # attempts that ignore their cancellation; their slots have been replaced
 
     def free(self, queue: str) -> tuple[str, int, int]:
         """The limit that holds for a queue: its name, how many run under it, how many may."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..metrics import Metrics
 from .base import Store
 from .sqlite import SqliteStore
 
@@ -17,9 +18,9 @@ def sqlite_path(url: str) -> Path:
     return Path(path)
 
 
-def open_store(url: str, *, durable: bool, shared: bool) -> Store:
+def open_store(url: str, *, durable: bool, shared: bool, metrics: Metrics | None = None) -> Store:
     """A store for `url`; nothing is opened before its `run`."""
-    return SqliteStore(sqlite_path(url), durable=durable, shared=shared)
+    return SqliteStore(sqlite_path(url), durable=durable, shared=shared, metrics=metrics)
 
 
 def open_visitor(url: str) -> Store:

@@ -38,6 +38,7 @@ from .records import (
     Rescued,
     Settlement,
 )
+from .tokens import Token
 from .watching import AttemptRecord, Changes, QueueInfo
 from .wishes import Amendment, Filter, Moved, Scan
 
@@ -207,6 +208,15 @@ class Store(Protocol):
         `cutoffs` has, for (type or None for all other types, state), when they must have
         finished. Expired idempotency keys and old changes go as well, and the file shrinks.
         """
+
+    async def add_token(self, token: Token) -> None:
+        """Whoever has what it is the hash of may come in, from now on."""
+
+    async def remove_token(self, id: str) -> bool:
+        """False: there is none with this id."""
+
+    async def tokens(self) -> list[Token]:
+        """All of them, expired ones too, by age."""
 
     async def check_writable(self) -> None:
         """Proves that a transaction can be committed; raises what stands against it."""

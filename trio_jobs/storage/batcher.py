@@ -19,6 +19,8 @@ Request = TypeVar("Request")
 
 CROWD = 8
 LOAD = 4_000
+MOST = 100_000
+"""Rows, or 50 MB of bodies."""
 MOMENT = 0.001  # seconds
 
 
@@ -36,10 +38,11 @@ class Call(Generic[Request]):
     If it never comes to that, the caller must not take silence for a no.
     """
 
-    __slots__ = ("outcome", "request", "task")
+    __slots__ = ("outcome", "request", "task", "weight")
 
-    def __init__(self, request: Request, task: trio.lowlevel.Task) -> None:
+    def __init__(self, request: Request, weight: int, task: trio.lowlevel.Task) -> None:
         self.request = request
+        self.weight = weight
         self.outcome: outcome.Outcome[object] | None = None
         self.task: trio.lowlevel.Task | None = task  # None: the caller has gone
 
@@ -69,7 +72,8 @@ class Batcher(Generic[Request]):
     connections).
 
     `weight(request)` bounds a batch: without it, 256 clients with arrays of 1,000 jobs fell to
-    5,000 jobs/s, from 52,000 with 64 clients.
+    5,000 jobs/s, from 52,000 with 64 clients. While requests that weigh more than MOST wait,
+    those that `may_be_refused` are, with Unavailable: the others keep their room.
     """
 
     def __init__(
@@ -78,10 +82,13 @@ class Batcher(Generic[Request]):
         *,
         patience: Callable[[Request], Patience] = lambda _: Patience.NONE,
         weight: Callable[[Request], int] = lambda _: 1,
+        may_be_refused: Callable[[Request], bool] = lambda _: False,
     ) -> None:
         self._process = process
         self._patience = patience
         self._weight = weight
+        self._may_be_refused = may_be_refused
+        self._load = 0  # of those that wait
         self._waiting: list[Call[Request]] = []
         self._bell = Doorbell()
         self._closed = False
@@ -90,14 +97,18 @@ class Batcher(Generic[Request]):
         """The answer to `request`. When cancelled before its batch has left, it never leaves."""
         if self._closed:
             raise Unavailable("the store is closed")
-        call = Call(request, trio.lowlevel.current_task())
+        call = Call(request, self._weight(request), trio.lowlevel.current_task())
+        if self._load + call.weight > MOST and self._waiting and self._may_be_refused(request):
+            raise Unavailable("the store is busy: too much waits to be written")
         self._waiting.append(call)
+        self._load += call.weight
         self._bell.ring()
 
         def abort(_: object) -> trio.lowlevel.Abort:
             call.task = None
             if call in self._waiting:
                 self._waiting.remove(call)
+                self._load -= call.weight
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
@@ -166,12 +177,13 @@ class Batcher(Generic[Request]):
         """Who is in the next batch: at least one, and as many as weigh LOAD together."""
         load = 0
         for count, call in enumerate(self._waiting):
-            load += self._weight(call.request)
-            if load > LOAD and count:
+            if load + call.weight > LOAD and count:
                 break
+            load += call.weight
         else:
             count = len(self._waiting)
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._load -= load
         return batch
 
     def _least_patience(self) -> Patience:

@@ -21,8 +21,9 @@ BUSY_TIMEOUT = 5.0
 QUICK_CHECK_SECONDS = 1.0
 
 
-def open_writer(path: Path, *, durable: bool) -> apsw.Connection:
+def open_writer(path: Path, *, durable: bool, check: bool = True) -> apsw.Connection:
     """The one connection that writes in groups and runs checkpoints; `path` is made if missing.
+    `check` looks for damage first.
 
     Raises StoreError when this is not a database of ours or cannot be made durable.
     """
@@ -40,7 +41,8 @@ def open_writer(path: Path, *, durable: bool) -> apsw.Connection:
             raise StoreError(f"{path}: SQLite refused synchronous=FULL")
         db.pragma("cache_size", -65_536)
         db.pragma("temp_store", "memory")
-        _quick_check(db, path)
+        if check:
+            _quick_check(db, path)
         migrate(db)
         db.execute(script("sqlite_procedures.sql"))
         return db

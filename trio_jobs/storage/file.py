@@ -12,7 +12,7 @@ from .connection import open_pulse, open_reader, open_writer, translated
 from .presence import Presence
 from .queries import load
 from .records import Job, Lease
-from .write import Write, as_json, transact
+from .write import Committed, Write, as_json, transact
 from .writes import extend
 
 _SQL = load("sqlite.sql")
@@ -44,7 +44,9 @@ class SqliteFile:
         elif not self._path.is_file():
             raise StoreError(f"there is no database {self._path}")
         try:
-            self.writer = open_writer(self._path, durable=self._durable)
+            # A visitor may come every second (`trio-jobs top`); it need not read all of the file.
+            check = not self._visitor
+            self.writer = open_writer(self._path, durable=self._durable, check=check)
             found = self._path.stat()
             self._inode = found.st_dev, found.st_ino
             self._batch_reader = open_reader(self._path)
@@ -87,7 +89,7 @@ class SqliteFile:
         jobs = {job.id: job for job in msgspec.json.decode(text, type=list[Job])}
         return [{id_: jobs[id_] for id_ in request if id_ in jobs} for request in requests]
 
-    def transact(self, writes: Sequence[Write]) -> list[Any]:
+    def transact(self, writes: Sequence[Write]) -> Committed:
         with translated():
             return transact(self.writer, writes, self._check)
 

@@ -73,6 +73,7 @@ class NewJob(msgspec.Struct, array_like=True, frozen=True):
     unique_key: str | None = None
     unique_until: float | None = None
     on_conflict: str = "return"
+    traceparent: str | None = None
 
 
 class Key(NamedTuple):
@@ -140,6 +141,7 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
     result_text: str | None = None
     result_hex: str | None = None
     result_content_type: str | None = None
+    traceparent: str | None = None
 
     @classmethod
     def fresh(cls, new: NewJob) -> "Job":
@@ -166,6 +168,7 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
             payload_hex=new.payload_hex,
             content_type=new.content_type,
             params=new.params,
+            traceparent=new.traceparent,
         )
 
 
@@ -187,6 +190,8 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     params: dict[str, str] | None
     deadline: float | None = None
     backoff: Any = None
+    run_at: float = 0.0
+    traceparent: str | None = None
 
     @property
     def on_last_chance(self) -> bool:

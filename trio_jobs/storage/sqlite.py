@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from ..job import State
+from ..metrics import Metrics
 from .base import Pulse
 from .batcher import Batcher
 from .doorbell import Doorbell
@@ -35,17 +36,21 @@ from .records import (
     Rescued,
     Settlement,
 )
+from .tally import tally
 from .threads import RunSync, in_thread
+from .tokens import Token
 from .watching import AttemptRecord, Change, Changes, QueueInfo
 from .wishes import Amendment, Filter, Moved, Scan
-from .write import Write, as_json
+from .write import Committed, Write, as_json
 from .writes import (
+    AddToken,
     Claim,
     Expire,
     Extend,
     Pause,
     Promote,
     Prune,
+    RemoveToken,
     Rescue,
     Settle,
     Tell,
@@ -71,13 +76,16 @@ class SqliteStore:
         shared: bool = False,
         visitor: bool = False,
         run_sync: RunSync = in_thread,
+        metrics: Metrics | None = None,
     ) -> None:
         self.file = SqliteFile(path, durable=durable, shared=shared, visitor=visitor)
         self._run_sync = run_sync
+        self._metrics = metrics or Metrics()
         self._writes = Batcher[Write](
             self._commit,
             patience=lambda write: write.patience,
             weight=lambda write: write.weight,
+            may_be_refused=lambda write: isinstance(write, Enqueue),
         )
         self._reads = Batcher[Sequence[str]](partial(run_sync, self.file.read_jobs))
         self._queries = Batcher[Query](partial(run_sync, self.file.read_values))
@@ -118,9 +126,10 @@ class SqliteStore:
     # ── verbs that write ──────────────────────────────────────────────────────────────────────
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
-        answers: Sequence[object] = await self._run_sync(self._transact, writes)
+        committed = await self._run_sync(self._transact, writes)
         self.changes_bell.ring()
-        return answers
+        tally(self._metrics, writes, committed)
+        return committed.answers
 
     async def enqueue(self, jobs: Sequence[NewJob], key: Key | None = None) -> Enqueued:
         # Rung when submitted, not when done: the claim that answers it then lands in the same
@@ -213,6 +222,12 @@ class SqliteStore:
             self.doorbell.ring()
         return rescued
 
+    async def add_token(self, token: Token) -> None:
+        await self._writes(AddToken(token))
+
+    async def remove_token(self, id: str) -> bool:
+        return cast(bool, await self._writes(RemoveToken(id)))
+
     async def check_writable(self) -> None:
         await self._writes(Touch())
 
@@ -273,6 +288,9 @@ class SqliteStore:
             counts.setdefault(queue, {})[state] = n
         return counts
 
+    async def tokens(self) -> list[Token]:
+        return msgspec.json.decode(await self._read("tokens"), type=list[Token])
+
     def pulse(self) -> Pulse:
         return self.file.pulse()
 
@@ -284,7 +302,7 @@ class SqliteStore:
 
     # ── in threads ────────────────────────────────────────────────────────────────────────────
 
-    def _transact(self, writes: Sequence[Write]) -> list[Any]:
+    def _transact(self, writes: Sequence[Write]) -> Committed:
         return self.file.transact(writes)
 
 

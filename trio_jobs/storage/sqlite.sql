@@ -66,6 +66,21 @@ insert into queues (name, paused_at) values (?, ?) on conflict do nothing
 -- name: resume
 delete from queues where name = ?
 
+-- name: add_token
+-- 1: a token as an array, in the order of tokens.Token
+insert into tokens (id, hash, name, scopes, types, queues, created_at, expires_at)
+select ?1 ->> 0, ?1 ->> 1, ?1 ->> 2, ?1 -> 3, nullif(?1 -> 4, 'null'), nullif(?1 -> 5, 'null'),
+       ?1 ->> 6, ?1 ->> 7
+
+-- name: remove_token
+delete from tokens where id = ? returning id
+
+-- name: tokens
+select json_group_array(json_array(
+  id, hash, name, json(scopes), json(types), json(queues), created_at, expires_at
+) order by created_at, id)
+from tokens
+
 -- name: touch
 -- A row that comes and goes: an update to the same value would not reach the disk.
 insert into counts (queue, state, n) values ('', '', 0);
@@ -73,6 +88,12 @@ delete from counts where queue = ''
 
 -- name: answer
 select said from answer
+
+-- name: ended
+select json_group_array(json_array(queue, type, state, n)) from ended
+
+-- name: forget_ended
+delete from ended
 
 -- name: schema_create
 create table if not exists schema_version (
@@ -160,7 +181,7 @@ select j.seq, j.id, json_array(
   iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
   p.content_type, json(p.params),
   iif(typeof(r.body) = 'text', r.body, null), iif(typeof(r.body) = 'blob', hex(r.body), null),
-  r.content_type
+  r.content_type, p.traceparent
 ) as document
 from jobs as j join payloads as p using (seq) left join results as r using (seq)
 

@@ -13,6 +13,7 @@
 create temp table moved (
   seq integer primary key,
   queue text not null,
+  type text,              -- of those that may end
   was text not null,
   state text,             -- null: it is gone
   event text,             -- what watchers are told, when that is not the state
@@ -34,6 +35,25 @@ create temp table moved (
 create temp table answer (id integer primary key check (id = 1), said text) strict;
 insert into answer values (1, null);
 
+-- How many jobs have come to their end in this transaction; who began it takes them out.
+create temp table ended (
+  queue text not null,
+  type text not null,
+  state text not null,
+  n integer not null,
+  primary key (queue, type, state)
+) strict, without rowid;
+
+-- The moves of a verb, those alike as one.
+create temp table steps (
+  queue text not null,
+  to_queue text,
+  type text,
+  was text not null,
+  state text,
+  n integer not null
+) strict;
+
 -- The end of every verb that moves jobs on: count them, tell the watchers, forget them.
 --
 -- The three changes of a no-op job cost 1.2 µs of the 19 it takes in here. A change number on the
@@ -42,16 +62,28 @@ insert into answer values (1, null);
 create temp view do_finish as select null as now;
 create temp trigger finish instead of insert on do_finish
 begin
+  insert into steps (queue, to_queue, type, was, state, n)
+  select queue, to_queue, type, was, state, count(*) from moved
+  group by queue, to_queue, type, was, state;
+
   insert into counts (queue, state, n)
   select queue, state, sum(n)
   from (
-    select queue, was as state, -1 as n from moved
+    select queue, was as state, -n as n from steps
     union all
-    select coalesce(to_queue, queue), state, 1 from moved where state is not null
+    select coalesce(to_queue, queue), state, n from steps where state is not null
   )
   where true
   group by queue, state
   on conflict (queue, state) do update set n = n + excluded.n;
+
+  insert into ended (queue, type, state, n)
+  select queue, type, state, sum(n) from steps
+  where type is not null and state in ('done', 'failed', 'cancelled')
+  group by queue, type, state
+  on conflict (queue, type, state) do update set n = n + excluded.n;
+
+  delete from steps;
 
   insert into changes (seq, at, event, reason)
   select seq, new.now, coalesce(event, state), reason from moved where state is not null;
@@ -98,9 +130,9 @@ end;
 create temp view do_settle as select null as rows, null as now;
 create temp trigger settle instead of insert on do_settle
 begin
-  insert into moved (seq, queue, was, holds, state, refund, reason, run_at, result, content_type,
-                     error_type, error_message, error_traceback)
-  select j.seq, j.queue, 'running', j.unique_until is not null,
+  insert into moved (seq, queue, type, was, holds, state, refund, reason, run_at, result,
+                     content_type, error_type, error_message, error_traceback)
+  select j.seq, j.queue, j.type, 'running', j.unique_until is not null,
          iif(j.cancel_requested_at is not null and e.value ->> 2 in ('queued', 'scheduled'),
              'cancelled', e.value ->> 2),
          e.value ->> 3,
@@ -126,9 +158,9 @@ create temp view do_rescue as
 select null as now, null as living, null as crashes_allowed, null as n;
 create temp trigger rescue instead of insert on do_rescue
 begin
-  insert into moved (seq, queue, was, holds, state, refund, crashed, reason,
+  insert into moved (seq, queue, type, was, holds, state, refund, crashed, reason,
                      error_type, error_message, error_traceback)
-  select seq, queue, 'running', unique_until is not null,
+  select seq, queue, type, 'running', unique_until is not null,
          case when cancel_requested_at is not null then 'cancelled'
               when crashes + 1 >= new.crashes_allowed then 'failed' else 'queued' end,
          1, 1,
@@ -186,9 +218,9 @@ begin
          e.value ->> 14, nullif(e.value -> 15, 'null')
   from jsonb_each(new.rows) as e;
 
-  insert into payloads (seq, body, content_type, params)
+  insert into payloads (seq, body, content_type, params, traceparent)
   select (select said from answer) + e.key, coalesce(e.value ->> 10, unhex(e.value ->> 11)),
-         e.value ->> 12, nullif(e.value -> 13, 'null')
+         e.value ->> 12, nullif(e.value -> 13, 'null'), e.value ->> 19
   from jsonb_each(new.rows) as e;
 
   insert into counts (queue, state, n)
@@ -225,9 +257,9 @@ begin
   where true
   on conflict (type, unique_key) where unique_until is not null do nothing;
 
-  insert into payloads (seq, body, content_type, params)
+  insert into payloads (seq, body, content_type, params, traceparent)
   select j.seq, coalesce(e.value ->> 10, unhex(e.value ->> 11)), e.value ->> 12,
-         nullif(e.value -> 13, 'null')
+         nullif(e.value -> 13, 'null'), e.value ->> 19
   from jsonb_each(new.rows) as e cross join jobs as j
   where j.seq = (select said from answer) + e.key;
 
@@ -264,8 +296,8 @@ end;
 create temp view do_cancel as select null as ids, null as now;
 create temp trigger cancel instead of insert on do_cancel
 begin
-  insert into moved (seq, queue, was, state, reason)
-  select j.seq, j.queue, j.state, 'cancelled', 'cancelled'
+  insert into moved (seq, queue, type, was, state, reason)
+  select j.seq, j.queue, j.type, j.state, 'cancelled', 'cancelled'
   from json_each(new.ids) as e cross join jobs as j on j.id = e.value
   where j.state in ('scheduled', 'queued', 'waiting')
   on conflict do nothing;
@@ -306,8 +338,8 @@ end;
 create temp view do_expire as select null as now, null as n;
 create temp trigger expire instead of insert on do_expire
 begin
-  insert into moved (seq, queue, was, state, reason)
-  select seq, queue, state, 'cancelled', 'deadline' from jobs indexed by jobs_deadline
+  insert into moved (seq, queue, type, was, state, reason)
+  select seq, queue, type, state, 'cancelled', 'deadline' from jobs indexed by jobs_deadline
   where deadline is not null and state in ('scheduled', 'queued', 'waiting')
     and deadline <= new.now
   order by deadline
@@ -606,7 +638,8 @@ begin
         j.id, j.type, j.queue, j.attempt, j.max_attempts, j.crashes, j.timeout, j.lease_token,
         j.started_at,
         iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
-        p.content_type, json(p.params), j.deadline, json(j.backoff)
+        p.content_type, json(p.params), j.deadline, json(j.backoff),
+        j.run_at, p.traceparent
       )
       order by j.priority desc, j.run_at, j.seq
     )

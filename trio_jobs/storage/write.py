@@ -1,13 +1,17 @@
 """What stands in a transaction of the SQLite store, and how a batch of it becomes one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from time import perf_counter
+from typing import Any, ClassVar, NamedTuple
 
 import apsw
 import msgspec
 
 from .batcher import Patience
 from .queries import load
+
+Ended = tuple[str, str, str, int]
+"""Queue, type, final state, and how many jobs."""
 
 _SQL = load("sqlite.sql")
 
@@ -21,6 +25,7 @@ class Write:
 
     __slots__ = ()
     order: ClassVar[int]
+    ends: ClassVar[bool] = False  # jobs may come to their end by it
     patience: ClassVar[Patience] = Patience.NONE
 
     @property
@@ -38,11 +43,19 @@ class Write:
         return [write.run(db) for write in writes]
 
 
-def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> list[Any]:
-    """All of `writes` in one transaction, or none; the answers, in their order.
-
-    `check` has the last word before the commit.
+class Committed(NamedTuple):
+    """The answers to the writes of a transaction, in their order; which jobs ended in it; how many
+    seconds it took.
     """
+
+    answers: list[Any]
+    ended: list[Ended]
+    seconds: float
+
+
+def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> Committed:
+    """All of `writes` in one transaction, or none; `check` has the last word before the commit."""
+    start = perf_counter()
     answers: list[Any] = [None] * len(writes)
     places: dict[type[Write], list[int]] = {}
     for place, write in enumerate(writes):
@@ -55,13 +68,21 @@ def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], N
                 mine, kind.apply(db, [writes[at] for at in mine]), strict=True
             ):
                 answers[place] = answer
+        ended = _ended(db) if any(kind.ends for kind in places) else []
         check()
         db.execute("commit")
     except BaseException:
         if db.in_transaction:
             db.execute("rollback")
         raise
-    return answers
+    return Committed(answers, ended, perf_counter() - start)
+
+
+def _ended(db: apsw.Connection) -> list[Ended]:
+    ended = msgspec.json.decode(value(db, "ended"), type=list[Ended])
+    if ended:
+        run(db, "forget_ended")
+    return ended
 
 
 def weight(text: str | None, raw_hex: str | None) -> int:

@@ -15,6 +15,7 @@ import msgspec
 from ..job import CRASHES_ALLOWED, State
 from .batcher import Patience
 from .records import Claimed, Expired, Lease, Promoted, Report, Rescued, Settlement
+from .tokens import Token
 from .wishes import Moved
 from .write import Write, as_json, call, run, value, weight
 
@@ -28,6 +29,7 @@ class Settle(Write):
     now: float
     reports: Sequence[Report] = ()
     order = 0
+    ends = True
     patience = Patience.MOMENT
 
     @property
@@ -55,6 +57,7 @@ class Rescue(Write):
     living: Callable[[], set[str]]
     limit: int
     order = 1
+    ends = True
 
     def run(self, db: apsw.Connection) -> Rescued:
         living = as_json(sorted(self.living()))
@@ -80,6 +83,7 @@ class Expire(Write):
     now: float
     limit: int
     order = 3
+    ends = True
 
     def run(self, db: apsw.Connection) -> Expired:
         said = call(db, "do_expire", self.now, self.limit)
@@ -109,6 +113,7 @@ class Wish(Write):
     procedure: str
     args: tuple[Any, ...]
     order = 6
+    ends = True
 
     def run(self, db: apsw.Connection) -> dict[str, Moved]:
         said = call(db, self.procedure, *self.args)
@@ -179,6 +184,24 @@ class Tell(Write):
     def run(self, db: apsw.Connection) -> set[str]:
         said = call(db, "do_report", as_json(self.reports), self.now)
         return set(msgspec.json.decode(said, type=list[str]))
+
+
+@dataclass(frozen=True, slots=True)
+class AddToken(Write):
+    token: Token
+    order = 10
+
+    def run(self, db: apsw.Connection) -> None:
+        run(db, "add_token", as_json(self.token))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveToken(Write):
+    id: str
+    order = 10
+
+    def run(self, db: apsw.Connection) -> bool:
+        return value(db, "remove_token", self.id) is not None
 
 
 @dataclass(frozen=True, slots=True)

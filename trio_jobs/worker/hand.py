@@ -7,11 +7,12 @@ from math import inf
 
 import trio
 
-from .. import clock
+from .. import clock, logs
 from ..backoff import Backoff
 from ..config import Settings
 from ..executor import Attempt, describe, execute
 from ..job import Failed, Outcome, Reason, Stopped, Verdict, judge
+from ..redaction import Redactor
 from ..registry import Handler, Registry
 from ..storage.records import Claimed, is_json
 from .log_capture import current
@@ -24,6 +25,7 @@ class Hand:
         self._registry = registry
         self._settings = settings
         self._now = now
+        self._redact = Redactor(settings.redact, settings.secrets).text
         self.threads = trio.CapacityLimiter(settings.threads)
         self._unlimited = trio.CapacityLimiter(inf)
 
@@ -40,7 +42,9 @@ class Hand:
             now=0.0 if job.deadline is None else self._now(),
             upload=None if is_json(job.content_type) else job.payload,
             content_type=job.content_type,
+            traceparent=job.traceparent,
             in_thread=not handler.is_async,
+            redact=self._redact,
         )
 
     @property
@@ -62,11 +66,12 @@ class Hand:
         try:
             work = self._work(job, self._registry[job.type], attempt)
         except Exception as error:  # its payload was valid when it came; the handler has changed
-            return Failed(describe(error), permanent=True)
-        token = current.set((attempt, self._now))
+            return Failed(describe(error, self._redact), permanent=True)
+        token, named = current.set((attempt, self._now)), logs.job.set(job)
         try:
             return await execute(attempt, work, max_result=self._settings.max_result)
         finally:
+            logs.job.reset(named)
             current.reset(token)
 
     def _work(

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from .. import clock
 from ..executor import Attempt, Line
+from ..logs import said
 
 current: ContextVar[tuple[Attempt, clock.Now] | None] = ContextVar("current", default=None)
 """The attempt that a task works for, and its clock; set around the handler, inherited by what it
@@ -24,16 +25,8 @@ class _Capture(logging.Handler):
         if found is None:
             return
         attempt, now = found
-        attempt.log(Line(now(), record.levelname, self._message(record)))
-
-    def _message(self, record: logging.LogRecord) -> str:
-        """What cannot be printed must not fail the job that logs it: logging goes on, too."""
-        with suppress(Exception):  # its arguments do not fit its text
-            return self.format(record)
-        try:
-            return f"{record.msg!r} (its arguments do not fit)"
-        except Exception:
-            return "(a line that cannot be printed)"
+        message = "\n".join(text for text in said(record) if text)
+        attempt.log(Line(now(), record.levelname, message))
 
 
 def _heard_by_nobody_else(record: logging.LogRecord) -> bool:

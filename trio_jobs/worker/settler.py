@@ -1,19 +1,24 @@
 """Verdicts on their way to the store, all there are at a time."""
 
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence, Set
 
 import trio
 
 from .. import clock
 from ..errors import Unavailable
+from ..logs import about_id
+from ..metrics import WEBHOOK, Metrics
 from ..storage.base import Store
 from ..storage.doorbell import Doorbell
-from ..storage.records import Report, Settlement
+from ..storage.records import Claimed, Report, Settlement
 
 log = logging.getLogger(__name__)
 
 AGAIN = 1.0  # seconds between tries while the store is not available
+
+Judged = tuple[Claimed, Settlement]
 
 
 class Settler:
@@ -30,18 +35,20 @@ class Settler:
         now: clock.Now,
         settled: Callable[[Settlement], None],
         more: Callable[[], bool],
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._now = now
         self._settled = settled
         self._more = more
-        self._finished: list[Settlement] = []
+        self._metrics = metrics
+        self._finished: list[Judged] = []
         self._last_words: list[Report] = []
         self.bell = Doorbell()
 
-    def add(self, settlement: Settlement, last_words: Report | None) -> None:
+    def add(self, job: Claimed, settlement: Settlement, last_words: Report | None) -> None:
         """What an attempt had still to say goes with its verdict."""
-        self._finished.append(settlement)
+        self._finished.append((job, settlement))
         if last_words is not None:
             self._last_words.append(last_words)
         self.bell.ring()
@@ -56,19 +63,35 @@ class Settler:
             while self._finished:
                 batch, self._finished = self._finished, []
                 words, self._last_words = self._last_words, []
+                settlements, now = [settlement for _, settlement in batch], self._now()
                 try:
-                    accepted = await self._store.settle(batch, self._now(), words)
+                    accepted = await self._store.settle(settlements, now, words)
                 except Unavailable as error:
                     log.warning("cannot settle %d jobs right now: %s", len(batch), error)
                     self._finished = batch + self._finished
                     self._last_words += words  # behind what came late
                     await trio.sleep(AGAIN)
                     continue
-                for settlement in batch:
+                for settlement in settlements:
                     self._settled(settlement)
                     if settlement.id not in accepted:
                         log.warning(
                             "job %s ended as %s, too late: its lease was lost",
                             settlement.id,
                             settlement.state,
+                            extra=about_id(settlement.id),
                         )
+                self._count(batch, accepted, now)
+
+    def _count(self, batch: Sequence[Judged], accepted: Set[str], now: float) -> None:
+        if len(accepted) < len(batch):
+            batch = [judged for judged in batch if judged[1].id in accepted]
+        durations: defaultdict[str, list[float]] = defaultdict(list)
+        for job, _ in batch:
+            durations[job.type].append(now - job.started_at)
+        for type_, seconds in durations.items():
+            self._metrics.settled(type_, seconds)
+        if WEBHOOK in durations:
+            for job, settlement in batch:
+                if job.type == WEBHOOK:
+                    self._metrics.delivered(settlement.reason or settlement.state)

@@ -15,6 +15,8 @@ from .. import clock
 from ..config import Settings
 from ..executor import Attempt
 from ..job import Error, Outcome, Reason, Stopped
+from ..logs import about, about_id
+from ..metrics import Metrics
 from ..registry import Registry
 from ..service import OTHERS, Hands
 from ..storage.base import Store
@@ -45,6 +47,7 @@ class Worker:
         *,
         now: clock.Now = clock.now,
         heartbeat: bool = True,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -60,6 +63,7 @@ class Worker:
             now=now,
             settled=lambda settlement: self._forget(settlement.id, settlement.token),
             more=self._expects_more,
+            metrics=metrics or Metrics(registry.types),
         )
         self._reporter = Reporter(store, self._running, now=now, late=self._settler.add_late)
         self._cancels = Cancels(store, self._running)
@@ -101,13 +105,14 @@ class Worker:
             self._abandon(job, attempt)
 
     def hands(self) -> Hands:
-        """What this worker takes, for those who ask why a job waits."""
+        """What this worker takes, for those who ask why a job waits, or what there is to do."""
         last_chance = self._running.last_chance
         return Hands(
             self._registry.types,
             self._limits or {OTHERS: self._settings.concurrency},
             self._running.by_queue(),
             None if last_chance is None else last_chance.id,
+            self.stuck,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -184,7 +189,7 @@ class Worker:
             self._forget(job.id, job.lease_token)
         else:
             words = self._reporter.last_words(job, attempt)
-            self._settler.add(Settlement.of(job.lease, verdict), words)
+            self._settler.add(job, Settlement.of(job.lease, verdict), words)
 
     def _expects_more(self) -> bool:
         return self._slots > 0 or not self._feeder.quiet
@@ -203,7 +208,8 @@ class Worker:
     def _lease_lost(self, lease: Lease) -> None:
         attempt = self._running.attempt(lease.token)
         if attempt is not None:
-            log.warning("job %s lost its lease; stopping it here", lease.id)
+            about_it = about_id(lease.id)
+            log.warning("job %s lost its lease; stopping it here", lease.id, extra=about_it)
             attempt.stop(Reason.LEASE_LOST)
 
     async def _watch(self, nursery: trio.Nursery, jobs: trio.MemoryReceiveChannel[Work]) -> None:
@@ -231,7 +237,7 @@ class Worker:
             self._hand.threads.total_tokens += 1  # its thread is lost until it returns
         seconds = trio.current_time() - attempt.stopping_since
         message = f"it did not stop within {seconds:.1f} s of being cancelled ({attempt.reason})"
-        log.error("job %s (%s) is stuck: %s", job.id, job.type, message)
+        log.error("job %s (%s) is stuck: %s", job.id, job.type, message, extra=about(job))
         outcome = Stopped(attempt.reason, Error("Stuck", message))
         self._ended(job, outcome, attempt)
         self._settler.bell.ring()

@@ -215,7 +215,7 @@ class EdgeConnection:
         finally:
             exchange.gone = True
             if response.head_sent:
-                self._line.end(response.status, response.sent)
+                self._line.end(response.status, response.sent, response.headers)
 
     async def _call(self, exchange: Exchange, scope: Scope) -> None:
         head, response = exchange.head, exchange.response

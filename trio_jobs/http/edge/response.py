@@ -25,12 +25,12 @@ class Response:
 
     __slots__ = (
         "_framing",
-        "_headers",
         "_left",
         "_method",
         "_version",
         "complete",
         "head_sent",
+        "headers",
         "keep_alive",
         "sent",
         "started",
@@ -41,7 +41,7 @@ class Response:
         self._method = method
         self._version = http_version
         self.keep_alive = keep_alive
-        self._headers: Headers = ()
+        self.headers: Headers = ()
         self._framing = _NO_BODY
         self._left = 0
         self.status = 0
@@ -61,7 +61,7 @@ class Response:
             raise ValueError(f"{status!r} is not the status of a response")
         self.status = status
         headers = message.get("headers", ())
-        self._headers = headers = headers if type(headers) is list else list(headers)
+        self.headers = headers = headers if type(headers) is list else list(headers)
         self.started = True
         for name, value in headers:
             if value[:17] == b"text/event-stream" and name.lower() == b"content-type":
@@ -104,7 +104,7 @@ class Response:
         """`size` is the whole body's when it is known."""
         lines = [STATUS_LINES[self.status]]
         length: int | None = None
-        for name, value in self._headers:
+        for name, value in self.headers:
             lower = name.lower()
             if lower not in _OURS:
                 lines.append(b"%b: %b\r\n" % (name, value))

@@ -1,0 +1,15 @@
+-- Who may ask: only the SHA-256 of a token is kept. `types` and `queues` are arrays of the names of
+-- the jobs it is about; null: all.
+create table tokens (
+  id text primary key,
+  hash text not null unique,
+  name text not null,
+  scopes text not null,
+  types text,
+  queues text,
+  created_at real not null,
+  expires_at real
+) strict, without rowid;
+
+-- The W3C trace context that a job was made in.
+alter table payloads add column traceparent text;
