@@ -60,7 +60,7 @@ ABOUT = """\
 A durable job queue: post a job, watch it, cancel it, fetch its result.
 
 Errors are RFC 9457 problem details, always; times are RFC 3339 in UTC; durations are seconds.
-Who asks from the machine of the service needs no token, unless it says `--auth required`.
+No token is needed while the service is bound to its own machine, unless `--auth required` says so.
 """
 
 
