@@ -29,7 +29,7 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Nobody waits for long; and what should be accepted makes sense."""
     query = case.query
     query.pop("follow", None)
-    if case.meta and all(part.mode.is_positive for part in case.meta.components.values()):
+    if is_right(case):
         make_sense(case, query)
     elif case.media_type in ANY_BYTES:
         query["nonsense"] = "there are no wrong bytes"
@@ -38,6 +38,11 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         query["wait"] = min(query["wait"], LONGEST_WAIT)
     if isinstance(case.body, dict) and isinstance(case.body.get("wait"), int | float):
         case.body["wait"] = min(case.body["wait"], LONGEST_WAIT)
+
+
+def is_right(case: Any) -> bool:
+    parts = [case.meta.generation, *case.meta.components.values()] if case.meta else []
+    return bool(parts) and all(part.mode.is_positive for part in parts)
 
 
 def make_sense(case: Any, query: dict[str, Any]) -> None:
@@ -50,8 +55,6 @@ def make_sense(case: Any, query: dict[str, Any]) -> None:
         query["limit"] = min(int(query["limit"]), 50)  # with bodies
     elif call == "PATCH /jobs/{id}" and "run_at" in case.body:
         case.body["run_at"] = soon()
-    elif call == "POST /jobs/{id}/snooze" and not isinstance(case.body, dict):
-        query["seconds"] = 1
 
 
 def new_jobs(case: Any, query: dict[str, Any]) -> None:

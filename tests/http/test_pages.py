@@ -11,6 +11,8 @@ import pytest
 
 from trio_jobs.http import pages, problems
 from trio_jobs.http.routes import ROUTES
+from trio_jobs.http.welcome import STATES
+from trio_jobs.job import State
 from trio_jobs.service import Scope
 
 from .asgi import Api, Reply, opened
@@ -124,6 +126,7 @@ async def test_the_welcome_page_counts_the_jobs_of_each_queue(api: Api) -> None:
     page = Page(await api.ask("GET", "/"))
     rows = re.findall(r"(mail|media)( paused)?\s+((?:[\d,]+\s+){7})", page.text)
     counts = [(name, bool(paused), numbers.split()) for name, paused, numbers in rows]
+    assert set(STATES) == set(State)
     assert counts == [
         ("mail", False, ["0", "3", "0", "0", "0", "0", "0"]),
         ("media", True, ["0", "0", "0", "0", "0", "0", "0"]),

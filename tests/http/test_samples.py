@@ -16,7 +16,8 @@ from trio_jobs.http.routes import DOCUMENT
 
 from ..processes import ENVIRONMENT, Service, running
 
-SAMPLE_ID = PATH_PARAMS["id"][2]
+SAMPLE_ID = PATH_PARAMS["/jobs/{id}"][2]
+SAMPLE_TOKEN = PATH_PARAMS["/tokens/{id}"][2]
 DONE = {"retry_job", "delete_job", "get_job_result"}  # the others are about a job that waits
 GENERATOR = os.environ.get("OPENAPI_PYTHON_CLIENT") or shutil.which(
     "openapi-python-client", path=ENVIRONMENT["PATH"]
@@ -50,17 +51,20 @@ def test_the_examples_work(tmp_path: Path) -> None:
             if entry.path.endswith("/events"):
                 continue  # endless
             for sample in entry.samples:
-                script = with_id_of_a_job(service, entry, sample.curl)
+                script = with_an_id(service, entry, sample.curl)
                 script = script.replace("curl ", "curl --fail-with-body --silent --noproxy '*' ", 1)
                 done = subprocess.run(
                     ["bash", "-euc", script], env=ENVIRONMENT, capture_output=True, text=True
                 )
                 assert done.returncode == 0, (sample.curl, done.stdout, done.stderr)
-                code = with_id_of_a_job(service, entry, sample.python)
+                code = with_an_id(service, entry, sample.python)
                 exec(compile(code, entry.id, "exec"), {})
 
 
-def with_id_of_a_job(service: Service, entry: Entry, text: str) -> str:
+def with_an_id(service: Service, entry: Entry, text: str) -> str:
+    if SAMPLE_TOKEN in text:
+        made = service.http.post("/tokens", json={"name": "made", "scopes": ["admin"]})
+        return text.replace(SAMPLE_TOKEN, made.json()["id"])
     if SAMPLE_ID not in text:
         return text
     if entry.id in DONE:

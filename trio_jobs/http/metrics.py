@@ -102,6 +102,6 @@ ROUTES = (
         path="/metrics",
         call=expose,
         scope=Scope.READ,
-        gives={200: "text/plain"},
+        gives={200: {"text/plain": str, OPENMETRICS: str}},
     ),
 )

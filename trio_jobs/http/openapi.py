@@ -14,14 +14,15 @@ from .call import Param, Route
 from .ndjson import MEDIA_TYPE as NDJSON
 from .problems import Kind, Problem
 from .schemas import Schema, Schemas
-from .words import JobId, Name, Slug
+from .words import JobId, Name, Slug, TokenId
 
 PATH_PARAMS = {
-    "id": (JobId, "The job's id.", "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d"),
-    "name": (Name, "The queue's name.", "default"),
-    "slug": (Slug, "The last part of a problem's `type`.", "invalid"),
+    "/jobs/{id}": (JobId, "The job's id.", "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d"),
+    "/queues/{name}": (Name, "The queue's name.", "default"),
+    "/problems/{slug}": (Slug, "The last part of a problem's `type`.", "invalid"),
+    "/tokens/{id}": (TokenId, "The token's id.", "tok_0123456789ab"),
 }
-"""What stands in paths: its type, what it is, an example."""
+"""What stands in paths, by their beginnings: its type, what it is, an example."""
 TEXT = {"type": "string"}
 # Which of them an answer has, `Route.tells` says; those of every answer are ALWAYS.
 HEADERS: dict[str, tuple[Schema, str]] = {
@@ -59,7 +60,7 @@ ABOUT = """\
 A durable job queue: post a job, watch it, cancel it, fetch its result.
 
 Errors are RFC 9457 problem details, always; times are RFC 3339 in UTC; durations are seconds.
-Nobody needs a token on the machine of the service itself.
+No token is needed while the service is bound to its own machine, unless `--auth required` says so.
 """
 
 
@@ -155,17 +156,18 @@ def _tag_object(route: Route) -> Schema:
 
 
 def _parameters(route: Route, types: Schemas) -> list[Schema]:
-    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    beginnings = [start for start in PATH_PARAMS if f"{route.path}/".startswith(f"{start}/")]
     return [
-        *(_in_path(name, types) for name in names),
+        *(_in_path(start, types) for start in beginnings),
         *(_parameter(param, "query", types) for param in route.query),
         *(_parameter(param, "header", types) for param in route.headers),
         *([_parameter(route.open, "query", types) | _NAMELESS] if route.open else ()),
     ]
 
 
-def _in_path(name: str, types: Schemas) -> Schema:
-    type_, about, sample = PATH_PARAMS[name]
+def _in_path(beginning: str, types: Schemas) -> Schema:
+    type_, about, sample = PATH_PARAMS[beginning]
+    name = beginning.partition("{")[2].rstrip("}")
     param = _parameter(Param(name, type_, about), "path", types)
     return param | {"required": True, "example": sample}
 
@@ -207,7 +209,10 @@ def _answers(route: Route, types: Schemas) -> Schema:
         answers[status] = _refusal(status, kinds)
     for status, name in COMMON.items():
         if status != HTTPStatus.UNAUTHORIZED or route.scope is not None:
-            answers[int(status)] = {"$ref": f"#/components/responses/{name}"}
+            if status in route.gives:  # it has a body of its own as well
+                answers[int(status)]["content"] |= _common(status)["content"]
+            else:
+                answers[int(status)] = {"$ref": f"#/components/responses/{name}"}
     return {str(status): answers[status] for status in sorted(answers)}
 
 

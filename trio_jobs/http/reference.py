@@ -121,7 +121,7 @@ def _entry(tree: Schema, method: str, path: str, operation: Schema, origin: str)
 
 def _parameter(param: Schema) -> Member:
     return Member(
-        name=param["name"],
+        name="…" if "explode" in param else param["name"],
         place=param["in"],
         type=in_words(param["schema"]),
         about=param["description"],

@@ -1,6 +1,6 @@
 """The tokens resource: for admins only."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -14,17 +14,21 @@ from .answer import Answer
 from .bodies import JSON, json_body
 from .call import Call, Route
 from .problems import UnsupportedMediaType
-from .words import Name, says
+from .words import Name, Time, TokenId, says
 
-ScopeWord = Annotated[str, says(enum=[str(scope) for scope in Scope])]
+Scopes = Annotated[
+    list[Annotated[str, says(enum=[scope.value for scope in Scope])]], says(minItems=1)
+]
 Names = Annotated[list[Name], says(minItems=1, maxItems=MOST_NAMES)]
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`types` and `queues` limit it to jobs of these. `expires_in` is in seconds."""
 
+    EXAMPLE: ClassVar = {"name": "mailer", "scopes": ["jobs:write"], "queues": ["mail"]}
+
     name: Name
-    scopes: Annotated[list[ScopeWord], says(minItems=1)]
+    scopes: Scopes
     types: Names | None = None
     queues: Names | None = None
     expires_in: Annotated[float, says(minimum=1, maximum=MAX_SECONDS)] | None = None
@@ -33,13 +37,13 @@ class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class TokenView(msgspec.Struct, kw_only=True):
     """A token; `token` itself is shown once, to who makes it."""
 
-    id: str
-    name: str
-    scopes: list[str]
-    types: list[str] | None
-    queues: list[str] | None
-    created_at: str
-    expires_at: str | None
+    id: TokenId
+    name: Name
+    scopes: Scopes
+    types: Names | None
+    queues: Names | None
+    created_at: Time
+    expires_at: Time | None
     token: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -100,6 +104,7 @@ ROUTES = (
         scope=Scope.ADMIN,
         takes={JSON: TokenRequest},
         gives={201: TokenView},
+        tells=("Location",),
         refuses=(InvalidInput, UnsupportedMediaType),
     ),
     Route(method="GET", path="/tokens", call=index, scope=Scope.ADMIN, gives={200: TokensView}),

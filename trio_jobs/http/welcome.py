@@ -8,13 +8,24 @@ from . import pages, views
 from .answer import Answer
 from .call import Call, Route
 
+STATES = (
+    State.RUNNING,
+    State.QUEUED,
+    State.SCHEDULED,
+    State.WAITING,
+    State.FAILED,
+    State.DONE,
+    State.CANCELLED,
+)
+"""What is most urgent comes first: a narrow screen does not show them all."""
+
 
 async def welcome(call: Call) -> Answer:
     """Welcome a person: the queues with their jobs, and where to go from here."""
     return pages.page(
         "welcome.html",
         version=__version__,
-        states=list(State),
+        states=STATES,
         queues=await _queues(call),
         origin=pages.origin(call),
     )
