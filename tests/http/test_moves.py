@@ -85,6 +85,35 @@ async def test_a_snooze_needs_a_time(api: Api, autojump_clock, query, body, head
     assert (await api.ask("POST", f"{path}/snooze{query}", body, headers)).status == status
 
 
+async def test_a_queue_can_be_limited_and_paused_in_one(api: Api, autojump_clock):
+    changed = await api.ask("PATCH", "/queues/media", b'{"limit":3,"paused":true}', JSON)
+    assert changed.status == 200
+    assert (changed.json["limit"], changed.json["paused"]) == (3, True)
+    assert (await api.get("/queues/media"))["limit"] == 3
+    again = await api.ask("PATCH", "/queues/media", b'{"limit":null}', JSON)
+    assert (again.json["limit"], again.json["paused"]) == (None, True)
+    went_on = await api.ask("PATCH", "/queues/media", b'{"paused":false}', JSON)
+    assert (went_on.json["limit"], went_on.json["paused"]) == (None, False)
+    for wrong in (b'{"limit":0}', b'{"limit":1.5}', b'{"limt":1}', b'{"limit":1000001}', b"[]"):
+        assert (await api.ask("PATCH", "/queues/media", wrong, JSON)).status == 422
+    assert (await api.ask("PATCH", "/queues/a b", b'{"limit":1}', JSON)).status == 422
+
+
+async def test_jobs_of_a_limited_queue_run_one_after_the_other(api: Api, autojump_clock):
+    """Without a pause between: the end of one is the moment to look for the next."""
+    await api.ask("PATCH", "/queues/media", b'{"limit":1}', JSON)
+    start = trio.current_time()
+    jobs = [{"type": "sleep", "queue": "media", "input": {"seconds": 10}}] * 3
+    ids = [job["id"] for job in (await api.post(jobs)).json["jobs"]]
+    why = (await api.get(f"/jobs/{ids[2]}/why"))["reasons"]
+    assert "limit_reached" in [reason["code"] for reason in why]
+    assert (await api.get(f"/jobs/{ids[2]}?wait=50"))["state"] == "done"
+    assert trio.current_time() - start < 30.1
+    queue = await api.get("/queues/media")
+    assert queue["jobs"]["done"] == 3
+    assert queue["rate"] > 0
+
+
 async def test_a_job_that_waits_can_be_changed(api: Api, autojump_clock):
     path = await made(api)
     changes = (

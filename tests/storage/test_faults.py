@@ -56,8 +56,8 @@ PROCEDURES = {
         "where 0 and (type, unique_key) in (",
     ),
     "a poisoned job keeps its key": (
-        "select seq, queue, 'running', unique_until is not null,\n",
-        "select seq, queue, 'running', 0,\n",
+        "select seq, queue, type, 'running', unique_until is not null,\n",
+        "select seq, queue, type, 'running', 0,\n",
     ),
     "a suspect is not counted for its queue": (
         ("iif(share = '*', m.queue not in (select key from json_each(new.queues)),\n"
@@ -75,8 +75,8 @@ PROCEDURES = {
         "new.n,\n",
     ),
     "a job that changes its queue is counted in the old one": (
-        "coalesce(to_queue, queue), state, 1",
-        "queue, state, 1",
+        "coalesce(to_queue, queue), state, n from steps",
+        "queue, state, n from steps",
     ),
     "a request to stop is told each time": (
         "where j.state = 'running' and j.cancel_requested_at is null;",

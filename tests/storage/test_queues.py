@@ -109,6 +109,61 @@ async def test_resuming_wakes_the_workers_and_may_be_said_twice(store: Any) -> N
     assert await store.queues() == []
 
 
+# ── limits ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_no_more_of_a_queue_run_than_its_limit_over_all_workers(store: Any) -> None:
+    await store.enqueue([new_job(queue="a") for _ in range(5)])
+    await store.limit("a", 2)
+    held = await claim(store, 1, worker="remote-1") + await claim(store, 9, worker="remote-2")
+    assert len(held) == 2
+    assert all(job.is_limited for job in held)
+    assert await claim(store) == []
+    await store.settle([settlement(held[0].lease)], EPOCH)
+    assert len(await claim(store)) == 1
+    await store.limit("a", None)
+    assert [job.is_limited for job in await claim(store)] == [False, False]
+
+
+async def test_a_limit_leaves_the_places_to_other_queues(store: Any) -> None:
+    """Of three urgent ones two may not run: those of the other queue are next, as before."""
+    await store.enqueue([new_job(queue="a", priority=9) for _ in range(3)])
+    await store.enqueue([new_job(queue="b") for _ in range(5)])
+    await store.limit("a", 1)
+    held = await claim(store, 4, queues={"*": 3})
+    assert [job.queue for job in held] == ["a", "b", "b"]
+
+
+async def test_a_limit_below_what_runs_stops_nobody(store: Any) -> None:
+    await store.enqueue([new_job(queue="a") for _ in range(4)])
+    held = await claim(store, 3)
+    await store.limit("a", 1)
+    assert await store.settle([settlement(job.lease) for job in held[:2]], EPOCH) == {
+        job.id for job in held[:2]
+    }
+    assert await claim(store) == []
+    await store.settle([settlement(held[2].lease)], EPOCH)
+    assert len(await claim(store)) == 1
+
+
+async def test_a_limit_and_a_pause_do_not_undo_each_other(store: Any) -> None:
+    await store.limit("a", 3)
+    await store.pause("a", EPOCH)
+    await store.limit("a", 4)
+    await store.pause("a", EPOCH + 9)
+    assert await store.queues() == [QueueInfo("a", {}, EPOCH, None, 4)]
+    await store.resume("a")
+    assert await store.queues() == [QueueInfo("a", {}, None, None, 4)]
+    await store.limit("a", None)
+    assert await store.queues() == []
+
+
+async def test_a_limit_that_was_raised_wakes_the_workers(store: Any) -> None:
+    await store.doorbell.wait(0)
+    await store.limit("a", 2)
+    assert await store.doorbell.wait(0)
+
+
 # ── queues ────────────────────────────────────────────────────────────────────────────────────
 
 

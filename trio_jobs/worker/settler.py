@@ -81,6 +81,8 @@ class Settler:
                             settlement.state,
                             extra=about_id(settlement.id),
                         )
+                if any(job.is_limited for job, _ in batch):
+                    self._store.doorbell.ring()  # now there is room in its queue, not before
                 self._count(batch, accepted, now)
 
     def _count(self, batch: Sequence[Judged], accepted: Set[str], now: float) -> None:
