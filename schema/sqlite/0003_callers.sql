@@ -13,3 +13,13 @@ create table tokens (
 
 -- The W3C trace context that a job was made in.
 alter table payloads add column traceparent text;
+
+-- `most` jobs of a queue may run at a time, in all processes together; null: any number.
+create table queues_limited (
+  name text primary key,
+  paused_at real,
+  most integer check (most > 0)
+) strict, without rowid;
+insert into queues_limited (name, paused_at) select name, paused_at from queues;
+drop table queues;
+alter table queues_limited rename to queues;

@@ -160,7 +160,23 @@ def test_types_and_workers_are_what_the_service_tells(ask, other_service):
         *("type", "timeout"),
         "resize",
     ], "schemas do not fit into a table"
-    assert ask("workers", "-o", "id", "--server", other_service).stdout == "host/1\nhost/2\n"
+    assert ask("types", "-o", "id", "--server", other_service).stdout == "resize\n"
+
+
+def test_types_are_the_same_in_both_places_and_workers_are_there(ask, service, directory):
+    file = ("--database", f"sqlite:///{directory / 'trio-jobs.db'}")
+    told = json.loads(ask("types", "-o", "json", "--server", service.url).stdout)
+    known = json.loads(ask("types", "-o", "json", *file).stdout)
+    assert sorted(known, key=str) == sorted(told, key=str)
+    assert json.loads(ask("workers").stdout)["slots"] == 100
+    assert ask("workers", "-o", "table").stdout.startswith("slots")
+
+
+def test_no_workers_are_no_accident(ask, monkeypatch):
+    monkeypatch.setattr("trio_jobs.cli.over_http.OverHttp.workers", lambda place: [])
+    done = ask("workers", "-o", "table")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "none\n")
+    assert ask("workers").stdout == ""
 
 
 def test_a_service_that_does_not_tell_is_exit_4(ask, other_service):

@@ -10,11 +10,10 @@ from urllib.parse import quote
 import pytest
 
 from trio_jobs.http import pages, problems
-from trio_jobs.http.asgi import set_grant
 from trio_jobs.http.routes import ROUTES
 from trio_jobs.http.welcome import STATES
 from trio_jobs.job import State
-from trio_jobs.service import Grant, Scope
+from trio_jobs.service import Scope
 
 from .asgi import Api, Reply, opened
 
@@ -135,25 +134,21 @@ async def test_the_welcome_page_counts_the_jobs_of_each_queue(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("grant", "seen"),
+    ("scope", "limits", "seen"),
     [
-        (Grant("t", frozenset({Scope.READ})), {"mail", "media"}),
-        (Grant("t", frozenset({Scope.READ}), queues=frozenset({"mail"})), {"mail"}),
-        (Grant("t", frozenset({Scope.WRITE})), set()),
+        (Scope.READ, {}, {"mail", "media"}),
+        (Scope.READ, {"queues": ["mail"]}, {"mail"}),
+        (Scope.READ, {"types": ["noop"]}, set()),
+        (Scope.WRITE, {}, set()),
     ],
 )
 async def test_nobody_sees_counts_that_are_not_for_them(
-    tmp_path: Path, autojump_clock: object, grant: Grant, seen: set[str]
+    api: Api, scope: Scope, limits: dict[str, Any], seen: set[str]
 ) -> None:
-    async with opened(tmp_path, "quart") as api:
-        for queue in ("mail", "media"):
-            await api.post({"type": "noop", "queue": queue})
-
-        async def granted(scope: Any, receive: Any, send: Any) -> None:
-            set_grant(scope, grant)
-            await api._app(scope, receive, send)
-
-        page = Page(await Api(granted).ask("GET", "/"))
+    for queue in ("mail", "media"):
+        await api.post({"type": "noop", "queue": queue})
+    _, secret = await api.service.tokens.create("t", [scope], **limits)
+    page = Page(await api.ask("GET", "/", headers={"Authorization": f"Bearer {secret}"}))
     assert {name for name in ("mail", "media") if f"/jobs?queue={name}" in page.links} == seen
     assert ("Queues" in page.text.partition("Look around")[0]) == bool(seen)
 

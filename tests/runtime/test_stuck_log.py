@@ -82,7 +82,7 @@ def test_why_it_cannot_start_is_a_line_too_and_the_secrets_are_not_in_it(tmp_pat
         text=True,
         timeout=PATIENCE,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert json.loads(line)["level"] == "critical"
     assert "webhook_secret" in json.loads(line)["message"]
@@ -106,3 +106,23 @@ def test_a_service_without_stderr_serves(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_bug_of_ours_is_a_line_with_its_traceback_and_exits_with_1(tmp_path: Path) -> None:
+    broken = (
+        "import trio_jobs.runtime.runtime as r; from trio_jobs.cli import main\n"
+        "async def run(*_, **__): raise ValueError('password=hunter2')\n"
+        "r.Runtime._run_store = run; main()"
+    )
+    done = subprocess.run(
+        [SERVE[0], "-c", broken, "serve", "--bind", "127.0.0.1:0"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "ValueError: password=[redacted]" in json.loads(line)["traceback"]
+    assert "hunter2" not in line

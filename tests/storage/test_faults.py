@@ -60,8 +60,8 @@ PROCEDURES = {
         "select seq, queue, 'running', 0,\n",
     ),
     "a suspect is not counted for its queue": (
-        ("iif(q.share = '*', m.queue not in (select key from json_each(new.queues)),\n"
-        "                          m.queue = q.share)"),
+        ("iif(share = '*', m.queue not in (select key from json_each(new.queues)),\n"
+        "                          m.queue = share)"),
         "0",
     ),
     "a suspect ignores a pause": (

@@ -5,23 +5,15 @@ from typing import Any
 
 import click
 
-from .output import is_terminal, printable
+from .output import is_terminal, nameless_output_option, printable
 from .place import Place, place_options
 from .short_ids import SHORT_HELP, full_id
-
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "jsonl"]),
-    default=None,
-    help="How the answer is written. [default: table on a terminal, else jsonl]",
-)
 
 
 @click.command(epilog=SHORT_HELP)
 @click.argument("id_", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-@output_option
+@nameless_output_option
 @place_options
 def logs(id_: str, follow: bool, output: str | None, place: Place) -> None:
     """Show what the job ID has logged."""
@@ -44,7 +36,7 @@ def _json(line: dict[str, Any]) -> None:
 
 @click.command(epilog=SHORT_HELP)
 @click.argument("id_", metavar="ID")
-@output_option
+@nameless_output_option
 @place_options
 def why(id_: str, output: str | None, place: Place) -> None:
     """Say what keeps the job ID from running."""

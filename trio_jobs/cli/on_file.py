@@ -11,6 +11,7 @@ from ..builtin import handlers
 from ..http import events, filters, history, jobs, ndjson, passing, tokens, views
 from ..http.call import Call
 from ..http.query import job_id
+from ..http.types import type_view
 from ..registry import Registry
 from ..service import BulkAction, BulkProgress, BulkReport, Service
 from ..storage.records import Page
@@ -147,20 +148,19 @@ class OnFile:
 
     def queues(self) -> list[dict[str, Any]]:
         async def work(service: Service) -> Any:
-            now = service.now()
-            return [views.queue_view(queue, now) for queue in await service.queues()]
+            return [views.queue_view(queue, service) for queue in await service.queues()]
 
         return cast("list[dict[str, Any]]", self._run(work))
 
     def pause(self, name: str) -> dict[str, Any]:
         async def work(service: Service) -> Any:
-            return views.queue_view(await service.pause(name), service.now())
+            return views.queue_view(await service.pause(name), service)
 
         return cast("dict[str, Any]", self._run(work))
 
     def resume(self, name: str) -> dict[str, Any]:
         async def work(service: Service) -> Any:
-            return views.queue_view(await service.resume(name), service.now())
+            return views.queue_view(await service.resume(name), service)
 
         return cast("dict[str, Any]", self._run(work))
 
@@ -206,15 +206,8 @@ class OnFile:
         self._run(work)
 
     def types(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "type": handler.type,
-                "summary": handler.summary,
-                "timeout": handler.timeout or self._settings.job_timeout,
-                "max_attempts": handler.max_attempts or self._settings.max_attempts,
-            }
-            for handler in Registry(handlers(self._settings))
-        ]
+        known = Registry(handlers(self._settings))
+        return [msgspec.to_builtins(type_view(handler)) for handler in known]
 
     def workers(self) -> list[dict[str, Any]]:
         fail("only a running service knows its workers: leave out --database", Exit.USAGE)

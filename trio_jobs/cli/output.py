@@ -3,18 +3,27 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "jsonl", "id"]),
-    default=None,
-    help="How the answer is written. [default: table on a terminal, else jsonl]",
-)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _option(*forms: str) -> Callable[[F], F]:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(forms),
+        default=None,
+        help="How the answer is written. [default: table on a terminal, else jsonl]",
+    )
+
+
+output_option = _option("table", "json", "jsonl", "id")
+nameless_output_option = _option("table", "json", "jsonl")
+"""For what has no id."""
 
 
 def is_terminal() -> bool:

@@ -12,10 +12,10 @@ from .asgi import ASGI, Receive, Scope, Send
 
 LEFT = 499  # the client went before its answer began; nginx's code for that
 PARAMETER = "{}"
+ROOT = "/"
 
 RouteOf = Callable[[str, str], str]
-END: None = None  # where a template ends, in a tree of steps
-_Tree = dict[str | None, Any]
+_Tree = dict[str, Any]
 
 
 class Routes:
@@ -27,6 +27,8 @@ class Routes:
         self._trees: dict[str, _Tree] = {}
         self._deepest = 0
         for method, template in routes:
+            if template == ROOT:
+                continue
             self._deepest = max(self._deepest, template.count("/"))
             _plant(self._any, template)
             for asked in ("GET", "HEAD") if method == "GET" else (method,):
@@ -34,6 +36,8 @@ class Routes:
 
     def of(self, method: str, path: str) -> str:
         """The template; where the path is ours and the method is not, too. Else `other`."""
+        if path == ROOT:
+            return ROOT
         steps = path.split("/", self._deepest + 1)
         tree = self._trees.get(method)
         return (tree and _find(tree, steps, 1)) or _find(self._any, steps, 1) or OTHER
@@ -42,18 +46,20 @@ class Routes:
 def _plant(tree: _Tree, template: str) -> None:
     for step in template.split("/")[1:]:
         tree = tree.setdefault(PARAMETER if step.startswith("{") else step, {})
-    tree[END] = template
+    tree[""] = template
 
 
 def _find(tree: _Tree, steps: list[str], at: int) -> str | None:
     """Words go before parameters, as in the app's own routing."""
     if at == len(steps):
-        found: str | None = tree.get(END)
+        found: str | None = tree.get("")
         return found
     step = steps[at]
+    if not step:
+        return None
     if step in tree and (template := _find(tree[step], steps, at + 1)):
         return template
-    return _find(tree[PARAMETER], steps, at + 1) if step and PARAMETER in tree else None
+    return _find(tree[PARAMETER], steps, at + 1) if PARAMETER in tree else None
 
 
 class Measured:

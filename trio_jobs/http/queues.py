@@ -2,18 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidInput
 from ..service import Scope
 from ..storage.watching import QueueInfo
 from . import views
 from .answer import Answer
+from .bodies import JSON, json_body
 from .bulk import PROGRESS, carry_out
 from .call import Call, Route
+from .problems import UnsupportedMediaType
 from .streams import Streamed
+from .words import QueueLimit as Limit
 
 
 class QueuesView(msgspec.Struct):
@@ -22,14 +26,39 @@ class QueuesView(msgspec.Struct):
 
 async def index(call: Call) -> Answer:
     """List the queues that have jobs or are paused, by name."""
-    now = call.service.now()
-    shown = [views.queue_view(queue, now) for queue in await call.service.queues()]
+    shown = [views.queue_view(queue, call.service) for queue in await call.service.queues()]
     return Answer(200, msgspec.json.encode(QueuesView(shown)))
 
 
 async def read(call: Call) -> Answer:
     """Show one queue."""
     return _shown(call, await call.service.queue(call.name))
+
+
+class QueuePatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is left out stays. `limit` null takes it away."""
+
+    EXAMPLE: ClassVar = {"limit": 4}
+
+    paused: bool | UnsetType = UNSET
+    limit: Limit | UnsetType | None = UNSET
+
+
+_patch = msgspec.json.Decoder(QueuePatch)
+
+
+async def amend(call: Call) -> Answer:
+    """Pause a queue or let it go on, and limit how many of its jobs run at a time.
+
+    The limit holds for all processes together; what runs already goes on.
+    """
+    changes = await json_body(call, _patch)
+    if changes.limit is not UNSET:
+        await call.service.limit(call.name, changes.limit)
+    if changes.paused is not UNSET:
+        steer = call.service.pause if changes.paused else call.service.resume
+        await steer(call.name)
+    return await read(call)
 
 
 async def pause(call: Call) -> Answer:
@@ -48,7 +77,7 @@ async def purge(call: Call) -> Answer | Streamed:
 
 
 def _shown(call: Call, queue: QueueInfo) -> Answer:
-    return Answer(200, msgspec.json.encode(views.queue_view(queue, call.service.now())))
+    return Answer(200, msgspec.json.encode(views.queue_view(queue, call.service)))
 
 
 def _steer(
@@ -73,6 +102,15 @@ ROUTES = (
         scope=Scope.READ,
         gives={200: views.QueueView},
         refuses=(InvalidInput,),
+    ),
+    Route(
+        method="PATCH",
+        path="/queues/{name}",
+        call=amend,
+        scope=Scope.QUEUES,
+        takes={JSON: QueuePatch},
+        gives={200: views.QueueView},
+        refuses=(InvalidInput, UnsupportedMediaType),
     ),
     _steer("pause", pause),
     _steer("resume", resume),

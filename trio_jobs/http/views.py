@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..clock import to_rfc3339
 from ..job import State
 from ..redaction import Redactor
-from ..service import Placed, Why
+from ..service import Placed, Service, Why
 from ..storage.records import Error, Job, LogLine, Progress, body_bytes, is_json
 from ..storage.watching import AttemptRecord, QueueInfo
 from .words import BackoffWish, JobId, StateWord, Status, Time
@@ -102,7 +102,11 @@ class WhyView(msgspec.Struct):
 
 
 class QueueView(msgspec.Struct):
-    """`jobs` are counted by state; `latency` is how long the oldest due job has waited (s)."""
+    """`jobs` are counted by state; `latency` is how long the oldest due job has waited (s).
+
+    At most `limit` of its jobs run at a time, in all processes together (null: any number). `rate`
+    is how many jobs a second this process has seen end, over the last minute.
+    """
 
     name: str
     paused: bool
@@ -110,6 +114,8 @@ class QueueView(msgspec.Struct):
     jobs: dict[str, int]
     oldest_due_at: Time | None
     latency: float
+    limit: int | None
+    rate: float
 
 
 def _time(seconds: float | None) -> str | None:
@@ -212,7 +218,7 @@ def why_view(why: Why) -> WhyView:
     return WhyView(job.id, job.state.status, job.state, reasons)
 
 
-def queue_view(queue: QueueInfo, now: float) -> QueueView:
+def queue_view(queue: QueueInfo, service: Service) -> QueueView:
     due = queue.oldest_due
     return QueueView(
         name=queue.name,
@@ -220,5 +226,7 @@ def queue_view(queue: QueueInfo, now: float) -> QueueView:
         paused_at=_time(queue.paused_at),
         jobs={state.value: queue.counts.get(state, 0) for state in State},
         oldest_due_at=_time(due),
-        latency=0.0 if due is None else round(max(0.0, now - due), 3),
+        latency=0.0 if due is None else round(max(0.0, service.now() - due), 3),
+        limit=queue.limit,
+        rate=round(service.metrics.rate(queue.name), 2),
     )

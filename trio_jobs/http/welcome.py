@@ -37,8 +37,9 @@ async def _queues(call: Call) -> list[views.QueueView] | None:
         call.grant.demand(Scope.READ)
     except Denied:
         return None
-    now = call.service.now()
-    return [views.queue_view(queue, now) for queue in await call.service.queues()]
+    if call.grant.types is not None:
+        return None  # the counts are of all types together
+    return [views.queue_view(queue, call.service) for queue in await call.service.queues()]
 
 
 ROUTES = (Route(method="GET", path="/", call=welcome, scope=None, gives={200: pages.MEDIA_TYPE}),)

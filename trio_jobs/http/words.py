@@ -13,7 +13,7 @@ from ..backoff import DAY, KINDS, LONGEST, MAX_LIST
 from ..config import Settings
 from ..job import State
 from ..service.order import KEY, MAX_ATTEMPTS, MAX_PRIORITY, MAX_SECONDS, NAME
-from ..service.service import MAX_LINES, MAX_PAGE
+from ..service.service import MAX_LIMIT, MAX_LINES, MAX_PAGE
 
 
 def says(**schema: Any) -> Meta:
@@ -54,6 +54,7 @@ Priority = Annotated[int, says(minimum=-MAX_PRIORITY, maximum=MAX_PRIORITY)]
 MaxAttempts = Annotated[int, says(minimum=1, maximum=MAX_ATTEMPTS)]
 Delay = Annotated[float, says(minimum=0, maximum=MAX_SECONDS)]
 Duration = Annotated[float, says(minimum=0.001, maximum=MAX_SECONDS)]
+QueueLimit = Annotated[int, says(minimum=1, maximum=MAX_LIMIT)]
 Wait = Annotated[float, says(minimum=0)]
 Deadline = Annotated[
     str | float,

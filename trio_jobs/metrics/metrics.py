@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from . import families
 from .families import OTHER, Family
 from .instruments import Counter, Distribution, Histogram, Labels
+from .rates import Rates
 
 MOST_QUEUES = 100
 WEBHOOK = "webhook"
@@ -23,6 +24,7 @@ class Metrics:
         self._queues = set(queues)
         self._enqueued = Counter()
         self._finished = Counter()
+        self._rates = Rates()
         self._rescues = Counter()
         self._webhooks = Counter()
         self._run = Histogram(families.RUN.bounds)
@@ -72,7 +74,9 @@ class Metrics:
 
     def finished(self, queue: str, type_: str, outcome: str, n: int) -> None:
         """`n` jobs came to a final state."""
-        self._finished.add(n, self.queue(queue), self.type(type_), outcome)
+        label = self.queue(queue)
+        self._finished.add(n, label, self.type(type_), outcome)
+        self._rates.add(n, label)
 
     def rescued(self, n: int) -> None:
         """`n` jobs were taken from workers that are gone."""
@@ -101,6 +105,10 @@ class Metrics:
             families.RESCUES: dict(self._rescues.values),
             families.WEBHOOKS: dict(self._webhooks.values),
         }
+
+    def rate(self, queue: str) -> float:
+        """How many of its jobs have ended a second, over the last minute."""
+        return self._rates.of(self.queue(queue))
 
     def distributions(self) -> Mapping[Family, dict[Labels, Distribution]]:
         """A copy of every histogram."""

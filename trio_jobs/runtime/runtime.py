@@ -221,4 +221,4 @@ def exit_code(found: list[TrioJobsError | OSError]) -> int:
     """What the process exits with for these reasons."""
     if any(isinstance(reason, StoreBroken) for reason in found):
         return EXIT_BROKEN
-    return 2 if isinstance(found[0], ConfigError) else 1
+    return 2 if any(isinstance(reason, ConfigError) for reason in found[:1]) else 1

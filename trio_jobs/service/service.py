@@ -32,6 +32,7 @@ from .why import AskHands, Why, why
 MAX_PAGE = 500
 MAX_PAGE_OF_BODIES = 50
 MAX_LINES = 1_000
+MAX_LIMIT = 1_000_000
 
 
 class Service:
@@ -90,14 +91,14 @@ class Service:
         self.stopping.set()
         self.watch.close()
 
+    async def checks(self) -> list[Check]:
+        """What must work for jobs to be stored and run here, and whether it does."""
+        return await self._health.checks(draining=self.draining)
+
     @property
     def handlers(self) -> list[Handler]:
         """The types of jobs that this process knows, by name."""
         return sorted(self._registry, key=lambda handler: handler.type)
-
-    async def checks(self) -> list[Check]:
-        """What must work for jobs to be stored and run here, and whether it does."""
-        return await self._health.checks(draining=self.draining)
 
     # ── enqueue ───────────────────────────────────────────────────────────────────────────────
 
@@ -313,6 +314,13 @@ class Service:
     async def resume(self, name: str) -> QueueInfo:
         self._demand_queue(name)
         await self._store.resume(name)
+        return await self.queue(name)
+
+    async def limit(self, name: str, most: int | None) -> QueueInfo:
+        """At most so many jobs of this queue run at a time, in all processes together."""
+        self._demand_queue(name)
+        in_range("limit", most, 1, MAX_LIMIT)
+        await self._store.limit(name, most)
         return await self.queue(name)
 
     async def purge(self, name: str, report: BulkReport = silent) -> BulkProgress:

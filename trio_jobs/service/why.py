@@ -64,6 +64,8 @@ async def why(job: Job, store: Store, *, now: float, hands: Hands | None, draini
     queues = {queue.name: queue for queue in await store.queues()}
     if (paused := _paused(job, queues)) is not None:
         reasons.append(paused)
+    if (full := _full(job, queues)) is not None:
+        reasons.append(full)
     if draining:
         reasons.append(Obstacle("draining", "The service is stopping and starts no more jobs."))
     if hands is not None:
@@ -102,6 +104,17 @@ def _paused(job: Job, queues: Mapping[str, QueueInfo]) -> Obstacle | None:
         return None
     since = to_rfc3339(queue.paused_at)
     return Obstacle("queue_paused", f"Its queue, {job.queue}, is paused since {since}.")
+
+
+def _full(job: Job, queues: Mapping[str, QueueInfo]) -> Obstacle | None:
+    queue = queues.get(job.queue)
+    if queue is None or queue.limit is None or job.state is not State.QUEUED:
+        return None
+    running = queue.counts.get(State.RUNNING, 0)
+    if running < queue.limit:
+        return None
+    detail = f"Of its queue, {job.queue}, as many jobs run as may: {running} of {queue.limit}."
+    return Obstacle("limit_reached", detail)
 
 
 def _hands(job: Job, hands: Hands) -> list[Obstacle]:

@@ -146,6 +146,12 @@ class Store(Protocol):
 
     # ── asked by workers ──────────────────────────────────────────────────────────────────────
 
+    async def limit(self, queue: str, most: int | None) -> None:
+        """No more than `most` jobs of this queue run at a time, over all workers; None: any number.
+
+        What runs already goes on.
+        """
+
     async def claim(
         self,
         worker: str,

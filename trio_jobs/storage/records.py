@@ -192,6 +192,8 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     backoff: Any = None
     run_at: float = 0.0
     traceparent: str | None = None
+    is_limited: bool = False
+    """Of its queue, only so many jobs may run at a time: its end makes room for another."""
 
     @property
     def on_last_chance(self) -> bool:

@@ -47,6 +47,7 @@ from .writes import (
     Claim,
     Expire,
     Extend,
+    Limit,
     Pause,
     Promote,
     Prune,
@@ -164,6 +165,10 @@ class SqliteStore:
     async def resume(self, queue: str) -> None:
         self.doorbell.ring()
         await self._writes(Pause(queue, None))
+
+    async def limit(self, queue: str, most: int | None) -> None:
+        await self._writes(Limit(queue, most))
+        self.doorbell.ring()
 
     async def claim(
         self,

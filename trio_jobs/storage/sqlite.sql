@@ -61,10 +61,18 @@ insert into do_report values (?, ?)
 insert into do_claim values (?, ?, ?, ?, ?, ?, ?)
 
 -- name: pause
-insert into queues (name, paused_at) values (?, ?) on conflict do nothing
+insert into queues (name, paused_at) values (?, ?)
+on conflict (name) do update set paused_at = coalesce(paused_at, excluded.paused_at)
 
 -- name: resume
-delete from queues where name = ?
+update queues set paused_at = null where name = ?
+
+-- name: limit
+insert into queues (name, most) values (?, ?) on conflict (name) do update set most = excluded.most
+
+-- name: forget_queue
+-- One that nobody has anything to say of any more.
+delete from queues where name = ? and paused_at is null and most is null
 
 -- name: add_token
 -- 1: a token as an array, in the order of tokens.Token
@@ -366,7 +374,8 @@ select json_group_array(json_array(
   name,
   json((select json_group_object(state, n) from counts where queue = name and n > 0)),
   (select paused_at from queues where queues.name = names.name),
-  (select min(run_at) from oldest where oldest.name = names.name)
+  (select min(run_at) from oldest where oldest.name = names.name),
+  (select most from queues where queues.name = names.name)
 ) order by name)
 from names
 

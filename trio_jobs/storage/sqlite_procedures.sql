@@ -539,10 +539,16 @@ begin
   delete from moved;
 end;
 
--- Queues with jobs that may be claimed.
+-- Queues with jobs that may be claimed, and how many more may run.
 create temp view ready_queues as
-select queue from counts
-where state = 'queued' and n > 0 and queue not in (select name from queues);
+select queue, room
+from (
+  select c.queue, iif(q.most is null, 9223372036854775807, q.most - coalesce(
+    (select r.n from counts as r where r.queue = c.queue and r.state = 'running'), 0)) as room
+  from counts as c left join queues as q on q.name = c.queue
+  where c.state = 'queued' and c.n > 0 and q.paused_at is null
+)
+where room > 0;
 
 -- claim: types are an array; at most n jobs, one of them on its last chance if that may be. queues
 -- is an object of how many of each queue at most ("*": of all others), or null: any.
@@ -575,38 +581,46 @@ begin
   order by priority desc, run_at, seq
   limit min(
     new.n,
+    coalesce((select room from ready_queues), 0),
     iif(new.queues is null, new.n, coalesce(
       (select value from json_each(new.queues) where key = (select queue from ready_queues)),
       (select value from json_each(new.queues) where key = '*'), 0))
   ) - (select count(*) from moved);
 
-  -- Per queue, the index alone finds its first n; then the best of all queues are taken, of each
-  -- (or of those that share "*") no more than it may have. The unary plus keeps the planner from
-  -- walking the whole queue once for each candidate, and `cross join` fixes the order.
+  -- Per queue, the index alone finds its first n; of these, as many may be as there is room for in
+  -- it; then the best of all queues are taken, of each (or of those that share "*") no more than it
+  -- may have here. The unary plus keeps the planner from walking the whole queue once for each
+  -- candidate, and `cross join` fixes the order.
   insert into moved (seq, queue, was, state, token)
   select seq, queue, 'queued', 'running', random() & 9223372036854775807
   from (
-    select j.seq, j.queue, j.priority, j.run_at, q.share, q.most,
-           row_number() over (partition by q.share order by j.priority desc, j.run_at, j.seq)
+    select seq, queue, priority, run_at, most,
+           row_number() over (partition by share order by priority desc, run_at, seq)
              + (select count(*) from moved as m
-                where iif(q.share = '*', m.queue not in (select key from json_each(new.queues)),
-                          m.queue = q.share)) as place
+                where iif(share = '*', m.queue not in (select key from json_each(new.queues)),
+                          m.queue = share)) as place
     from (
-      select r.queue, iif(s.value is null, '*', r.queue) as share,
-             iif(new.queues is null, new.n, coalesce(s.value,
-               (select value from json_each(new.queues) where key = '*'), 0)) as most
-      from ready_queues as r left join json_each(new.queues) as s on s.key = r.queue
-    ) as q
-    cross join jobs as j
-    where (select count(*) from ready_queues) > 1
-      and j.seq in (
-        select k.seq from jobs as k
-        where k.queue = q.queue and k.state = 'queued' and k.crashes < 2
-          and k.type in (select value from json_each(new.types))
-        order by k.priority desc, k.run_at, k.seq
-        limit new.n
-      )
-      and +j.queue = q.queue
+      select j.seq, j.queue, j.priority, j.run_at, q.share, q.most, q.room,
+             row_number() over (partition by j.queue order by j.priority desc, j.run_at, j.seq)
+               + (select count(*) from moved as m where m.queue = j.queue) as nth
+      from (
+        select r.queue, r.room, iif(s.value is null, '*', r.queue) as share,
+               iif(new.queues is null, new.n, coalesce(s.value,
+                 (select value from json_each(new.queues) where key = '*'), 0)) as most
+        from ready_queues as r left join json_each(new.queues) as s on s.key = r.queue
+      ) as q
+      cross join jobs as j
+      where (select count(*) from ready_queues) > 1
+        and j.seq in (
+          select k.seq from jobs as k
+          where k.queue = q.queue and k.state = 'queued' and k.crashes < 2
+            and k.type in (select value from json_each(new.types))
+          order by k.priority desc, k.run_at, k.seq
+          limit new.n
+        )
+        and +j.queue = q.queue
+    )
+    where nth <= room
   )
   where place <= most
   order by priority desc, run_at, seq
@@ -639,7 +653,9 @@ begin
         j.started_at,
         iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
         p.content_type, json(p.params), j.deadline, json(j.backoff),
-        j.run_at, p.traceparent
+        j.run_at, p.traceparent,
+        json(iif(exists (select 1 from queues as q where q.name = j.queue and q.most is not null),
+                 'true', 'false'))
       )
       order by j.priority desc, j.run_at, j.seq
     )

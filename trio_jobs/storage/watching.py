@@ -52,9 +52,13 @@ class Changes(NamedTuple):
 
 
 class QueueInfo(msgspec.Struct, array_like=True, frozen=True):
-    """A queue: its jobs by state, since when it is paused, when its oldest due job became due."""
+    """A queue: its jobs by state, since when it is paused, when its oldest due job became due.
+
+    `limit` is how many of its jobs may run at a time, in all processes together; None: any number.
+    """
 
     name: str
     counts: dict[State, int]
     paused_at: float | None
     oldest_due: float | None
+    limit: int | None = None

@@ -132,8 +132,22 @@ class Pause(Write):
     def run(self, db: apsw.Connection) -> None:
         if self.now is None:
             run(db, "resume", self.queue)
+            run(db, "forget_queue", self.queue)
         else:
             run(db, "pause", self.queue, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Write):
+    """`most` None takes the limit away."""
+
+    queue: str
+    most: int | None
+    order = 7
+
+    def run(self, db: apsw.Connection) -> None:
+        run(db, "limit", self.queue, self.most)
+        run(db, "forget_queue", self.queue)
 
 
 @dataclass(frozen=True, slots=True)

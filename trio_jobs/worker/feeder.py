@@ -57,7 +57,7 @@ class Feeder:
 
     def hand_is_free(self, job: Claimed | None = None) -> None:
         """A slot is idle now, after `job` when it ran one."""
-        if job is None or self._hungry or self._limits.may_hold_more(job.queue):
+        if job is None or self._hungry or job.is_limited or self._limits.may_hold_more(job.queue):
             self._store.doorbell.ring()
 
     async def run(self, send: trio.MemorySendChannel[Work]) -> None:
