@@ -74,7 +74,18 @@ class SqliteBackend:
 
 
 WRITES = {
-    *("enqueue", "cancel", "retry", "amend", "remove", "pause", "resume", "claim", "extend"),
+    *(
+        "enqueue",
+        "cancel",
+        "retry",
+        "amend",
+        "remove",
+        "pause",
+        "resume",
+        "limit",
+        "claim",
+        "extend",
+    ),
     *("report", "settle", "promote", "expire", "rescue", "prune"),
 }
 """The verbs that write."""

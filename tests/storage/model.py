@@ -120,6 +120,7 @@ class World:
     leases: list[Lease] = field(default_factory=list)
     keys: dict[str, tuple[Key, list[str]]] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    limits: dict[str, int] = field(default_factory=dict)
     made: int = 0
     told: list[tuple[str, str, str | None]] = field(default_factory=list)
     seen: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -325,6 +326,12 @@ class World:
         self.paused.discard(queue)
         return Plan(partial(self.store.resume, queue), equal(None))
 
+    def limit(self, queue: str, most: int | None) -> Plan:
+        self.limits.pop(queue, None)
+        if most is not None:
+            self.limits[queue] = most
+        return Plan(partial(self.store.limit, queue, most), equal(None))
+
     # ── asked by workers ──────────────────────────────────────────────────────────────────────
 
     def claim(
@@ -344,13 +351,17 @@ class World:
         ]
         ready.sort(key=lambda job: (-job.priority, job.run_at))  # stable: by age among equals
         room = {"*": limit} if queues is None else dict(queues)
+        running = [job.queue for job in self.jobs.values() if job.state is State.RUNNING]
+        left = {queue: most - running.count(queue) for queue, most in self.limits.items()}
         taken: list[Known] = []
 
         def take(candidates: Iterable[Known], most: int) -> None:
             for job in candidates:
                 share = job.queue if job.queue in room else "*"
-                if len(taken) < most and room.get(share, 0) > 0:
+                mine = left.get(job.queue, limit)
+                if len(taken) < most and room.get(share, 0) > 0 and mine > 0:
                     room[share] -= 1
+                    left[job.queue] = mine - 1
                     taken.append(job)
 
         take((job for job in ready if job.crashes == CRASHES_ALLOWED - 1), int(last_chance))
@@ -361,10 +372,16 @@ class World:
             self.move(job, Event.CLAIM)
             job.attempt += 1
             job.worker, job.expires_at, job.progress = worker, expires_at, False
-        expected = [(job.id, job.attempt, job.payload, job.deadline) for job in taken]
+        expected = [
+            (job.id, job.attempt, job.payload, job.deadline, job.queue in self.limits)
+            for job in taken
+        ]
 
         def judge(claimed: list[Claimed]) -> None:
-            found = [(job.id, job.attempt, job.payload_text, job.deadline) for job in claimed]
+            found = [
+                (job.id, job.attempt, job.payload_text, job.deadline, job.is_limited)
+                for job in claimed
+            ]
             assert found == expected
             for job, known in zip(claimed, taken, strict=True):
                 known.token = job.lease_token
@@ -624,8 +641,9 @@ class World:
             }
             asked = [(lease.id, lease.token) for lease in await self.store.cancels(worker)]
             assert sorted(asked) == sorted(stopping)
-        paused = {queue.name for queue in await self.store.queues() if queue.paused_at is not None}
-        assert paused == self.paused
+        queues = await self.store.queues()
+        assert {queue.name for queue in queues if queue.paused_at is not None} == self.paused
+        assert {queue.name: queue.limit for queue in queues if queue.limit} == self.limits
         told, at, more = [], 0, True
         while more:
             changes, at, more, _ = await self.store.changes(at, 9)

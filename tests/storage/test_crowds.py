@@ -122,6 +122,7 @@ calls: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just("rescue")),
     st.tuples(st.just("pause"), st.sampled_from(["default", "other"])),
     st.tuples(st.just("resume"), st.sampled_from(["default", "paused"])),
+    st.tuples(st.just("limit"), st.sampled_from(["default", "other"]), st.sampled_from([None, 1])),
     st.tuples(
         st.just("enqueue"),
         st.sampled_from([None, None, ("known", "f"), ("known", "g"), ("new", "f"), ("new", "g")]),
@@ -207,6 +208,9 @@ class Wishes:
     def _resume(self, queue: str) -> Any:
         return (queue,)
 
+    def _limit(self, queue: str, most: int | None) -> Any:
+        return queue, most
+
     def _enqueue(self, key: tuple[str, str] | None) -> Any:
         job = new_job(created_at=NOW, run_at=NOW, priority=next(self._priority))
         return [job], None if key is None else Key(*key, NOW + 500)
@@ -250,7 +254,7 @@ ROWS = {
     "recount": """select queue, state, count(*) from jobs group by queue, state
         order by queue, state""",
     "keys": "select key, fingerprint, jobs from idempotency_keys order by key",
-    "queues": "select name, paused_at from queues order by name",
+    "queues": "select name, paused_at, most from queues order by name",
 }
 
 

@@ -68,6 +68,12 @@ PROCEDURES = {
         "and queue in (select queue from ready_queues)\n    and (new.queues is null",
         "and (new.queues is null",
     ),
+    "a limit of a queue is not heeded": ("where room > 0;", ";"),
+    "a limit is not heeded among queues": ("where nth <= room\n", "\n"),
+    "a limit is not heeded in a lone queue": (
+        "coalesce((select room from ready_queues), 0),\n",
+        "new.n,\n",
+    ),
     "a job that changes its queue is counted in the old one": (
         "coalesce(to_queue, queue), state, 1",
         "queue, state, 1",

@@ -122,6 +122,7 @@ alone = [
     ),
     step("pause", queues),
     step("resume", queues),
+    step("limit", queues, st.sampled_from([None, 1, 1, 2])),
     step("pass", st.sampled_from([0.5, 10.0, 30.0, 90.0])),
     step("pass", st.sampled_from([0.5, 10.0, 30.0, 90.0])),
     step("reopen"),
@@ -175,6 +176,7 @@ ways = [
     st.tuples(tried, settle, step("prune", st.just(of_its_own), limits)),
     st.tuples(crashed, rescue, crashed, rescue, step("pause", queues), tried),
     st.tuples(crashed, rescue, crashed, rescue, step("enqueue", several(plain)), limited),
+    st.tuples(step("limit", queues, st.just(1)), step("enqueue", several(plain)), tried, tried),
     st.tuples(tried, settle, step("retry", some), tried),
 ]
 stretches = st.one_of(*(one.map(lambda step: (step,)) for one in [*alone, together]), *ways, *ways)

@@ -15,7 +15,8 @@ PARAMETER = "{}"
 ROOT = "/"
 
 RouteOf = Callable[[str, str], str]
-_Tree = dict[str, Any]
+END: None = None  # where a template ends, in a tree of steps
+_Tree = dict[str | None, Any]
 
 
 class Routes:
@@ -46,20 +47,18 @@ class Routes:
 def _plant(tree: _Tree, template: str) -> None:
     for step in template.split("/")[1:]:
         tree = tree.setdefault(PARAMETER if step.startswith("{") else step, {})
-    tree[""] = template
+    tree[END] = template
 
 
 def _find(tree: _Tree, steps: list[str], at: int) -> str | None:
     """Words go before parameters, as in the app's own routing."""
     if at == len(steps):
-        found: str | None = tree.get("")
+        found: str | None = tree.get(END)
         return found
     step = steps[at]
-    if not step:
-        return None
     if step in tree and (template := _find(tree[step], steps, at + 1)):
         return template
-    return _find(tree[PARAMETER], steps, at + 1) if PARAMETER in tree else None
+    return _find(tree[PARAMETER], steps, at + 1) if step and PARAMETER in tree else None
 
 
 class Measured:
