@@ -74,8 +74,8 @@ async def test_the_examples_are_accepted(tmp_path: Path, autojump_clock: object)
     async with opened(tmp_path) as api:
         for path, method, operation in OPERATIONS:
             for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-                if "example" not in content:
-                    continue
+                if media_type == "application/octet-stream":
+                    continue  # any bytes will do
                 posted = await api.post({"type": "noop", "input": {}, "delay": 60})
                 example = content["example"]
                 body = (
@@ -83,7 +83,7 @@ async def test_the_examples_are_accepted(tmp_path: Path, autojump_clock: object)
                 )
                 reply = await api.ask(
                     method.upper(),
-                    path.replace("{id}", posted.json["id"]),
+                    path.replace("{id}", posted.json["id"]).replace("{name}", "default"),
                     body,
                     {"Content-Type": media_type},
                 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -37,6 +37,8 @@ async def read(call: Call) -> Answer:
 
 class QueuePatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What is left out stays. `limit` null takes it away."""
+
+    EXAMPLE: ClassVar = {"limit": 4}
 
     paused: bool | UnsetType = UNSET
     limit: Limit | UnsetType | None = UNSET
