@@ -92,7 +92,7 @@ async def test_a_service_of_this_machine_needs_none_but_heeds_one(tmp_path: Path
 # ── the same 401 for everybody ────────────────────────────────────────────────────────────────
 
 
-async def test_every_bad_token_gets_the_same_answer(api: Api) -> None:
+async def test_every_bad_token_gets_the_same_answer(api: Api, autojump_clock: object) -> None:
     good = await bearer(api, "admin")
     expired = await bearer(api, "admin", expires_in=10)
     token, secret = await api.service.tokens.create("gone", ["admin"])
@@ -154,7 +154,9 @@ async def test_a_token_is_nowhere_but_in_the_answer_to_who_made_it(
     assert again.status == 401
 
 
-async def test_a_token_revoked_elsewhere_is_good_for_a_second_at_most(api: Api) -> None:
+async def test_a_token_revoked_elsewhere_is_good_for_a_second_at_most(
+    api: Api, autojump_clock: object
+) -> None:
     token, secret = await api.service.tokens.create("test", ["admin"])
     header = {"Authorization": f"Bearer {secret}"}
     assert (await api.ask("GET", "/jobs", b"", header)).status == 200

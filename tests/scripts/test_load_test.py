@@ -126,6 +126,7 @@ def test_a_run_accounts_for_every_job_that_was_promised() -> None:
         assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
 
 
+@pytest.mark.slow
 def test_arrays_from_several_processes_lose_no_job_between_them() -> None:
     found = report(
         *("--spawn", "--jobs", "205", "--batch", "20", "--clients", "5", "--processes", "2"),
@@ -135,6 +136,7 @@ def test_arrays_from_several_processes_lose_no_job_between_them() -> None:
     assert found["done_ms"]["p50"] >= 50
 
 
+@pytest.mark.slow
 def test_a_person_is_told_the_same_and_sees_the_work_go_on(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "latency.svg"
@@ -151,6 +153,7 @@ def test_a_person_is_told_the_same_and_sees_the_work_go_on(tmp_path: Path) -> No
     assert "<svg" in picture.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_ctrl_c_prints_what_there_is_and_leaves_no_process_behind(processes: str) -> None:
     with start(
@@ -247,6 +250,7 @@ def test_refused_posts_are_counted_by_kind_and_are_no_success() -> None:
     assert found["accepted"] == 0
 
 
+@pytest.mark.slow
 def test_an_open_loop_does_not_hide_the_posts_that_a_stall_kept_waiting() -> None:
     class Stalling(FakeServer):
         def take(self) -> tuple[int, dict[str, Any]]:
