@@ -10,6 +10,7 @@ Now = Callable[[], float]
 now: Now = time.time
 
 
+@lru_cache(1024)  # a new job has one time three times
 def to_rfc3339(seconds: float) -> str:
     """`1764000000.25` -> `2025-11-24T16:00:00.250000Z` (microseconds, always `Z`)."""
     micros = round(seconds * 1_000_000)

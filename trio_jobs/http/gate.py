@@ -35,8 +35,10 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             authorization = headers_of(scope).get(b"authorization")
+            grant = ANYBODY
             try:
-                grant = await self._known(authorization, scope["path"])
+                if authorization is not None or not self._open:
+                    grant = await self._known(authorization, scope["path"])
                 if self._rates is not None and scope["path"] not in UNLIMITED:
                     self._rates.count(grant.id)
             except Exception as error:
@@ -46,10 +48,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     async def _known(self, authorization: bytes | None, path: str) -> Grant:
-        if authorization is None:
-            if self._open:
-                return ANYBODY
-        else:
+        if authorization is not None:
             kind, _, secret = authorization.decode("latin-1").partition(" ")
             grant = await self._tokens.recognise(secret.strip())
             if grant is not None and kind.lower() == "bearer":

@@ -28,7 +28,7 @@ class Room:
     def __init__(self, store: Store, most: int) -> None:
         self._store = store
         self._most = most
-        self._waiting: Counter[str] = Counter()
+        self._waiting: dict[str, int] = {}
         self._counted_at = float("-inf")
         self._counting = trio.Lock()
 
@@ -36,30 +36,30 @@ class Room:
         """Raises QueueFull unless there is room for all of `jobs`, which then take it."""
         if not self._most:
             return
-        wanted: dict[str, int] = {}
-        for job in jobs:
-            wanted[job.queue] = wanted.get(job.queue, 0) + 1
-        if any(not self._is_sure(queue, n) for queue, n in wanted.items()):
+        wanted = {jobs[0].queue: 1} if len(jobs) == 1 else Counter(job.queue for job in jobs)
+        age = trio.current_time() - self._counted_at
+        unseen = 0 if age <= FRESH else age * RUSH
+        waiting = self._waiting
+        if any(waiting.get(queue, 0) + n + unseen > self._most for queue, n in wanted.items()):
             await self._count()
+            waiting = self._waiting
         for queue, n in wanted.items():
-            if self._waiting[queue] + n > self._most:
+            if waiting.get(queue, 0) + n > self._most:
                 raise QueueFull(
-                    f"{self._waiting[queue]:,} jobs wait in the queue {queue}; it may hold "
+                    f"{waiting.get(queue, 0):,} jobs wait in the queue {queue}; it may hold "
                     f"{self._most:,} (max_queued).",
                     AGAIN,
                 )
-        self._waiting.update(wanted)
-
-    def _is_sure(self, queue: str, n: int) -> bool:
-        """Is there room for `n` more, whatever others have done since the last count?"""
-        age = trio.current_time() - self._counted_at
-        return age <= FRESH or self._waiting[queue] + n + age * RUSH <= self._most
+        for queue, n in wanted.items():
+            waiting[queue] = waiting.get(queue, 0) + n
 
     async def _count(self) -> None:
+        """Unless that was done a moment ago."""
         async with self._counting:
             if trio.current_time() - self._counted_at > FRESH:
                 counts = await self._store.counts()
-                self._waiting = Counter()
-                for queue, states in counts.items():
-                    self._waiting[queue] = sum(states.get(state, 0) for state in WAITING)
+                self._waiting = {
+                    queue: sum(states.get(state, 0) for state in WAITING)
+                    for queue, states in counts.items()
+                }
                 self._counted_at = trio.current_time()
