@@ -274,6 +274,24 @@ async def test_two_tokens_may_use_one_idempotency_key(api: Api) -> None:
     assert again.json["id"] == first.json["id"] != theirs.json["id"]
 
 
+async def test_a_limited_token_replaces_no_job_that_may_be_anothers(api: Api) -> None:
+    admin, token = await bearer(api, "admin"), await limited(api, "jobs:write")
+    job = {"type": "noop", "queue": "b", "unique_key": "k", "delay": 9}
+    made = await api.ask("POST", "/jobs", json.dumps(job).encode(), JSON | admin)
+    theirs = {**job, "queue": "a", "on_conflict": "replace", "input": "theirs"}
+    reply = await api.ask("POST", "/jobs", json.dumps(theirs).encode(), JSON | token)
+    assert reply.status == 403
+    kept = await api.ask("GET", f"/jobs/{made.json['id']}", b"", admin)
+    assert "theirs" not in kept.body.decode()
+
+
+async def test_what_is_about_all_jobs_is_for_tokens_that_are(api: Api) -> None:
+    token = await limited(api, "jobs:read")
+    for path in ("/metrics", "/outbox"):
+        assert (await api.ask("GET", path, b"", token)).status == 403
+        assert (await api.ask("GET", path, b"", await bearer(api, "jobs:read"))).status == 200
+
+
 async def test_a_unique_key_shows_nobody_a_job_that_is_none_of_his(api: Api) -> None:
     admin, token = await bearer(api, "admin"), await limited(api, "jobs:write")
     job = {"type": "noop", "queue": "b", "unique_key": "k"}

@@ -40,6 +40,7 @@ class OutboxView(msgspec.Struct):
 
 async def outbox(call: Call) -> Answer:
     """List the newest mails of the mock outbox."""
+    call.grant.demand_all("The mails")
     mails = await trio.to_thread.run_sync(list_outbox, call.settings.data_dir, 100)
     return Answer(200, msgspec.json.encode({"mails": mails}))
 

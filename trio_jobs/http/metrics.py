@@ -7,7 +7,7 @@ from itertools import product
 import trio
 
 from .. import __version__
-from ..errors import Denied, Unavailable
+from ..errors import Unavailable
 from ..job import State
 from ..metrics import OTHER, Distribution, Family, Labels, Metrics, families
 from ..service import Hands, Scope, Service
@@ -28,8 +28,7 @@ async def expose(call: Call) -> Answer:
     OpenMetrics for those who ask for it. While the database cannot be read, what is known without
     it comes all the same.
     """
-    if call.grant.is_limited:
-        raise Denied("The metrics are about all jobs; the token is good for some.")
+    call.grant.demand_all("The metrics")
     service = call.service
     numbers: Numbers = {
         **await _queues(service),

@@ -39,6 +39,11 @@ class Grant(NamedTuple):
     def is_limited(self) -> bool:
         return self.types is not None or self.queues is not None
 
+    def demand_all(self, what: str) -> None:
+        """Raises Denied unless it is about all jobs; `what` is a plural."""
+        if self.is_limited:
+            raise Denied(f"{what} are about all jobs; the token is good for some.")
+
     def covers(self, type_: str, queue: str) -> bool:
         """Is a job of this type, in this queue, one of those it is about?"""
         return _allows(self.types, type_) and _allows(self.queues, queue)

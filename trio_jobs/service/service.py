@@ -119,6 +119,9 @@ class Service:
         if self._limited:
             for order in orders:
                 self._demand(order.type, order.queue)
+                if order.on_conflict == "replace" and self._grant.queues is not None:
+                    # The one that holds the key may be in any queue.
+                    raise Denied("A token that is limited to queues cannot replace jobs.")
         if key is not None and self._grant.id:
             key = f"{self._grant.id} {key[0]}", key[1]
         placed = await self._desk.place(orders, key, self.now())
