@@ -3,6 +3,7 @@
 A type may have a SCHEMA (keywords beside those that its fields give) and an EXAMPLE.
 """
 
+import inspect
 from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -33,6 +34,9 @@ class Schemas:
 
     def _one(self, type_: Any) -> Schema:
         [schema], found = msgspec.json.schema_components([type_], ref_template=REF)
+        for component in found.values():
+            if "description" in component:  # a docstring, which before Python 3.13 has its indent
+                component["description"] = inspect.cleandoc(component["description"])
         self.components.update(found)
         for struct in structs(type_):
             self.components[struct.__name__].update(getattr(struct, "SCHEMA", {}))
