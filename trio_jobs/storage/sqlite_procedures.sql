@@ -611,6 +611,7 @@ begin
       ) as q
       cross join jobs as j
       where (select count(*) from ready_queues) > 1
+        and q.most > 0
         and j.seq in (
           select k.seq from jobs as k
           where k.queue = q.queue and k.state = 'queued' and k.crashes < 2
