@@ -103,7 +103,7 @@ def test_a_restore_keeps_the_old_database_beside_the_new_one(ask, tmp_path):
     assert later in old
 
 
-def test_the_old_wal_goes_with_the_old_database(tmp_path):
+def test_the_old_wal_does_not_stay_beside_the_new_database(tmp_path):
     """The new file would be read together with it, and be broken."""
     database = tmp_path / "jobs.db"
     open_writer(database, durable=False).close()
@@ -113,8 +113,8 @@ def test_the_old_wal_goes_with_the_old_database(tmp_path):
     (tmp_path / "jobs.db-shm").write_bytes(b"")
     kept = copies.restore(tmp_path / "copy.db", database, lambda done, total: None)
     assert not wal.exists()
-    assert kept.with_name(kept.name + "-wal").read_bytes() == b"left by a crash"
     assert not (tmp_path / "jobs.db-shm").exists()
+    copies.examine(kept)
 
 
 def test_under_a_running_service_nothing_is_restored(tmp_path):
@@ -193,3 +193,46 @@ def test_a_copy_that_nobody_may_write_is_restored(ask, tmp_path):
         assert names(tmp_path / "safe") == ["copy.db"]
     finally:
         (tmp_path / "safe").chmod(0o700)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_a_backup_is_not_put_where_the_log_of_another_database_lies(ask, tmp_path, suffix):
+    assert ask("migrate", *DATABASE).returncode == 0
+    (tmp_path / "copy.db").write_bytes(b"old")
+    (tmp_path / f"copy.db{suffix}").write_bytes(b"log")
+    done = ask("backup", "copy.db", "--force", *DATABASE)
+    assert done.returncode == Exit.ERROR
+    assert "choose another file" in done.stderr
+    assert (tmp_path / "copy.db").read_bytes() == b"old"
+
+
+def test_a_copy_that_is_damaged_replaces_no_good_one(ask, tmp_path):
+    assert ask("migrate", *DATABASE).returncode == 0
+    assert ask("backup", "copy.db", *DATABASE).returncode == 0
+    good = (tmp_path / "copy.db").read_bytes()
+    database = tmp_path / "trio-jobs.db"
+    data = bytearray(database.read_bytes())
+    data[3 * 4096 : 6 * 4096] = b"\xa5" * (3 * 4096)
+    database.write_bytes(data)
+    assert ask("backup", "copy.db", "--force", *DATABASE).returncode == Exit.ERROR
+    assert (tmp_path / "copy.db").read_bytes() == good
+
+
+def test_an_interrupted_restore_leaves_the_old_database_whole(ask, tmp_path, monkeypatch):
+    assert ask("migrate", *DATABASE).returncode == 0
+    assert ask("backup", "copy.db", *DATABASE).returncode == 0
+    database = tmp_path / "trio-jobs.db"
+    writer = open_writer(database, durable=True)
+    writer.execute("insert into queues (name, most) values ('kept', 3)")
+    wal = (tmp_path / "trio-jobs.db-wal").read_bytes()
+    main = database.read_bytes()
+    writer.close()
+    database.write_bytes(main)
+    (tmp_path / "trio-jobs.db-wal").write_bytes(wal)  # as a crash leaves it
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trio_jobs.storage.copies.os.link", interrupted)
+    assert ask("restore", "copy.db", *DATABASE).returncode == 130
+    assert '"limit": 3' in ask("queues", *DATABASE).stdout

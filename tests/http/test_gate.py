@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from trio_jobs.config import Settings
 from trio_jobs.http.call import Route
@@ -213,8 +214,11 @@ async def test_other_jobs_are_not_there(api: Api) -> None:
 
     assert [job["id"] for job in (await ask("GET", "/jobs")).json["jobs"]] == [mine]
     assert (await ask("GET", "/jobs?queue=b")).json["jobs"] == []
-    assert [queue["name"] for queue in (await ask("GET", "/queues")).json["queues"]] == ["a"]
-    assert (await ask("GET", "/queues/b")).status == 403
+    assert (await ask("GET", "/queues")).status == 403  # they count all types
+    by_queue = await bearer(api, "jobs:read", queues=["a"])
+    queues = (await api.ask("GET", "/queues", b"", by_queue)).json["queues"]
+    assert [queue["name"] for queue in queues] == ["a"]
+    assert (await api.ask("GET", "/queues/b", b"", by_queue)).status == 403
     for part in ("", "/why", "/attempts", "/logs", "/payload", "/result", "/events"):
         assert (await ask("GET", f"/jobs/{other}{part}")).status == 404
     for move in ("cancel", "retry", "run-now", "snooze?seconds=1"):
@@ -280,14 +284,15 @@ async def test_a_limited_token_replaces_no_job_that_may_be_anothers(api: Api) ->
     made = await api.ask("POST", "/jobs", json.dumps(job).encode(), JSON | admin)
     theirs = {**job, "queue": "a", "on_conflict": "replace", "input": "theirs"}
     reply = await api.ask("POST", "/jobs", json.dumps(theirs).encode(), JSON | token)
-    assert reply.status == 403
+    assert reply.status == 409
+    assert made.json["id"] not in reply.body.decode()
     kept = await api.ask("GET", f"/jobs/{made.json['id']}", b"", admin)
     assert "theirs" not in kept.body.decode()
 
 
 async def test_what_is_about_all_jobs_is_for_tokens_that_are(api: Api) -> None:
     token = await limited(api, "jobs:read")
-    for path in ("/metrics", "/outbox"):
+    for path in ("/metrics", "/outbox", "/workers"):
         assert (await api.ask("GET", path, b"", token)).status == 403
         assert (await api.ask("GET", path, b"", await bearer(api, "jobs:read"))).status == 200
 
@@ -298,6 +303,105 @@ async def test_a_unique_key_shows_nobody_a_job_that_is_none_of_his(api: Api) -> 
     await api.ask("POST", "/jobs", json.dumps(job).encode(), JSON | admin)
     reply = await api.ask("POST", "/jobs", json.dumps({**job, "queue": "a"}).encode(), JSON | token)
     assert reply.status == 409
+
+
+async def test_a_limited_admin_makes_no_token_that_may_more(api: Api) -> None:
+    token = await bearer(api, "admin", queues=["a"])
+    wish = b'{"name":"more","scopes":["admin"]}'
+    assert (await api.ask("POST", "/tokens", wish, JSON | token)).status == 403
+    assert (await api.ask("GET", "/tokens", b"", token)).status == 403
+    assert (await api.ask("DELETE", "/tokens/tok_x", b"", token)).status == 403
+
+
+async def test_a_key_held_elsewhere_refuses_a_line_or_an_array_and_stores_nothing_twice(
+    api: Api,
+) -> None:
+    admin, token = await bearer(api, "admin"), await limited(api, "jobs:write")
+    job = {"type": "noop", "queue": "b", "unique_key": "k"}
+    await api.ask("POST", "/jobs", json.dumps(job).encode(), JSON | admin)
+    mine = [{"type": "noop", "queue": "a"}] * 3 + [{**job, "queue": "a"}]
+    lines = b"\n".join(json.dumps(one).encode() for one in mine)
+    report = (await api.ask("POST", "/jobs", lines, NDJSON | token)).json
+    assert (report["created"], report["failed"]) == (3, 1)
+    refused = await api.ask("POST", "/jobs", json.dumps(mine).encode(), JSON | token)
+    assert refused.status == 409
+    found = await api.ask("GET", "/jobs?queue=a", b"", admin)
+    assert len(found.json["jobs"]) == 3
+
+
+@pytest.mark.parametrize("scopes", [["jobs:write"], ["jobs:write", "jobs:read"]])
+async def test_who_may_not_read_sees_no_input_of_what_others_made(
+    api: Api, scopes: list[str]
+) -> None:
+    admin, writer = await bearer(api, "admin"), await bearer(api, *scopes)
+    job = {"type": "noop", "delay": 9, "unique_key": "k", "input": "private"}
+    made = (await api.ask("POST", "/jobs", json.dumps(job).encode(), JSON | admin)).json
+    again = await api.ask("POST", "/jobs", b'{"type":"noop","unique_key":"k"}', JSON | writer)
+    snoozed = await api.ask("POST", f"/jobs/{made['id']}/snooze?seconds=60", b"", writer)
+    assert (again.status, snoozed.status) == (200, 200)
+    may_read = len(scopes) == 2
+    assert ["private" in reply.body.decode() for reply in (again, snoozed)] == [may_read] * 2
+    guess = b'{"filter":{"input.a":"x"},"dry_run":true}'
+    guessed = await api.ask("POST", "/jobs/cancel", guess, JSON | writer)
+    assert guessed.status == (200 if may_read else 403)
+    own = await api.ask("POST", "/jobs", b'{"type":"noop","input":"own"}', JSON | writer)
+    assert own.json["input"] == "own"
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(api: Api, autojump_clock: object) -> None:
+    token, secret = await api.service.tokens.create("t", ["jobs:read"])
+    header = {"Authorization": f"Bearer {secret}"}
+    async with api.asking("GET", "/events", b"", header) as conversation:
+        await trio.testing.wait_all_tasks_blocked()
+        await api.service.tokens.revoke(token.id)
+        await some_jobs(api)
+        assert (await conversation.event()).name == ""
+        conversation.leave()
+
+
+async def test_a_stream_of_a_job_tells_nothing_more_when_that_goes_elsewhere(
+    api: Api, autojump_clock: object
+) -> None:
+    admin = await bearer(api, "admin")
+    token = await bearer(api, "jobs:read", queues=["a"])
+    job = b'{"type":"noop","queue":"a","delay":99}'
+    id_ = (await api.ask("POST", "/jobs", job, JSON | admin)).json["id"]
+    async with api.asking("GET", f"/jobs/{id_}/events", b"", token) as conversation:
+        assert (await conversation.event()).name == "job.scheduled"
+        await api.ask("PATCH", f"/jobs/{id_}", b'{"queue":"b"}', JSON | admin)
+        assert (await conversation.event()).name == "ping"
+        assert (await conversation.event()).name == ""
+        conversation.leave()
+
+
+async def test_silence_is_broken_though_others_are_busy(api: Api, autojump_clock: object) -> None:
+    token = await bearer(api, "jobs:read", queues=["quiet"])
+    async with api.asking("GET", "/events", b"", token) as conversation:
+        for _ in range(20):
+            await some_jobs(api)
+            await trio.sleep(1)
+        assert (await conversation.event()).name == "ping"
+        conversation.leave()
+
+
+async def test_an_idempotency_key_of_any_length_may_come_with_a_token(api: Api) -> None:
+    writer = await bearer(api, "jobs:write")
+    key = JSON | writer | {"Idempotency-Key": "k" * 255}
+    ids = [(await api.ask("POST", "/jobs", NOOP, key)).json["id"] for _ in range(2)]
+    assert ids[0] == ids[1]
+
+
+async def test_no_public_path_is_another_401_or_a_redirect(api: Api) -> None:
+    bare = await api.ask("GET", "/readyz?verbose")
+    assert (bare.status, bare.json["type"]) == (401, "/problems/unauthenticated")
+    assert (await api.ask("GET", "/problems//invalid")).status == 404
+
+
+async def test_looking_at_a_queue_makes_no_label_of_it(api: Api) -> None:
+    admin = await bearer(api, "admin")
+    for n in range(105):
+        await api.ask("GET", f"/queues/made-up-{n}", b"", admin)
+    assert set(api.service.metrics.queues) == {"default"}
 
 
 # ── how often ─────────────────────────────────────────────────────────────────────────────────

@@ -117,8 +117,8 @@ def _input(arguments: list[str]) -> Any:
     if arguments != ["-"]:
         return _pairs(arguments)
     try:
-        return json.load(sys.stdin)
-    except ValueError as error:
+        return json.load(sys.stdin, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
         fail(f"standard input is not JSON: {error}", Exit.USAGE)
 
 
@@ -133,7 +133,7 @@ def _pairs(arguments: list[str]) -> dict[str, Any]:
             continue
         try:
             pairs[name[:-1]] = json.loads(value, parse_constant=_no_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             fail(f"{argument!r}: what follows := is not JSON: {error}", Exit.USAGE)
     return pairs
 

@@ -52,8 +52,15 @@ class Boundary:
         if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
             raise Forbidden("Web pages of other sites may not change anything here.")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+        if origin is not None and _netloc(origin.decode("latin-1").lower()) != host:
             raise Forbidden("Web pages of other origins may not change anything here.")
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

@@ -65,6 +65,8 @@ async def act(action: BulkAction, call: Call) -> Answer | Streamed:
         raise InvalidInput('say which jobs: either {"ids": […]} or {"filter": {…}}')
     ids = None if request.ids is None else _ids(request.ids)
     chosen = None if request.filter is None else _filter(request.filter)
+    if chosen is not None and (chosen.input or chosen.error):
+        call.grant.demand(Scope.READ)  # what matches would tell what is in there
     dry_run = request.dry_run
 
     async def work(report: BulkReport) -> BulkProgress:

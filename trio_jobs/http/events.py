@@ -59,16 +59,15 @@ async def of_all(call: Call) -> Streamed:
 
     async def produce(write: Write) -> None:
         async with service.watch.subscribe(None, after) as changes:
-            async for page in Pages(changes):
+            async for page in Pages(changes, service):
                 if page is None:
                     await write(PING)
                     continue
                 if not page.complete:
                     await write(event(page.last, "lost", _LOST))
                 for change in page.changes:
-                    if call.grant.covers(change.type, change.queue):
-                        name, said = shown(change, service.redactor)
-                        await write(event(change.seq, name, said))
+                    name, said = shown(change, service.redactor)
+                    await write(event(change.seq, name, said))
 
     return Streamed(MEDIA_TYPE, produce)
 
@@ -108,7 +107,7 @@ class JobStream:
         async with self._service.watch.subscribe(self._id, self._after) as changes:
             if self._after is None and await self._show(write, changes.last):
                 return
-            async for page in Pages(changes):
+            async for page in Pages(changes, self._service):
                 if page is None:
                     if await self._ping(write, changes.last):
                         return

@@ -12,7 +12,7 @@ from ..config import Settings
 from ..service import ANYBODY, NOBODY, Grant, Service
 from .answer import RequestIds
 from .asgi import ASGI, Receive, Scope, Send, headers_of, refuse, set_grant
-from .problems import TooManyRequests, Unauthenticated
+from .problems import WHO_ASKS, TooManyRequests, Unauthenticated
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/livez", "/readyz", "/healthz"})
 PUBLIC_UNDER = ("/problems/", "/static/")
@@ -55,7 +55,7 @@ class Gate:
                 return grant
         if path in PUBLIC or path.startswith(PUBLIC_UNDER):
             return NOBODY
-        raise Unauthenticated("This needs a valid token: Authorization: Bearer tj_….")
+        raise Unauthenticated(WHO_ASKS)
 
 
 class Rates:

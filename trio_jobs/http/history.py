@@ -9,6 +9,7 @@ from ..service import Scope
 from ..storage.records import body_bytes
 from . import passing, views
 from .answer import Answer
+from .bodies import off_loop
 from .call import Call, Route
 from .query import job_id
 
@@ -24,7 +25,12 @@ class AttemptsView(msgspec.Struct):
 async def attempts(call: Call) -> Answer:
     """List all attempts of a job, oldest first."""
     found = await call.service.attempts(job_id(call.id))
-    shown = [passing.attempt_in_passing(record, call.service.redactor) for record in found]
+    errors = [record.error for record in found if record.error is not None]
+    size = sum(len(error.message) + len(error.traceback) for error in errors)
+    redactor = call.service.redactor
+    shown = await off_loop(
+        size, lambda: [passing.attempt_in_passing(record, redactor) for record in found]
+    )
     return Answer(200, msgspec.json.encode(AttemptsView(shown)))
 
 

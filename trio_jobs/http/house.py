@@ -7,7 +7,7 @@ import trio
 
 from ..builtin.outbox import list_outbox
 from ..errors import Unavailable
-from ..service import Scope
+from ..service import NOBODY, Scope
 from . import pages, problems
 from .answer import Answer
 from .bodies import JSON
@@ -58,6 +58,8 @@ async def ready(call: Call) -> Answer:
     checks = await call.service.checks()
     failed = [check for check in checks if not check.ok]
     if "verbose" in call.query():
+        if call.grant is NOBODY:
+            raise problems.Unauthenticated(problems.WHO_ASKS)
         call.grant.demand(Scope.READ)
         shown = [CheckView(*check[:3], round(check.seconds, 6)) for check in checks]
         body = ReadyView("unavailable" if failed else "ready", shown)

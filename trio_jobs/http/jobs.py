@@ -43,8 +43,9 @@ async def create(call: Call) -> Answer:
         )
         mark = idempotency.parse_key(key), print_
     placed = await service.enqueue(wish.orders, mark)
+    may_read = call.grant.may(Scope.READ)
     if wish.many:
-        return _all_placed(placed)
+        return _all_placed(placed, may_read=may_read)
     one = placed[0]
     status = 200 if one.deduplicated else 201
     headers = {"Location": f"/jobs/{one.job.id}"}
@@ -61,7 +62,7 @@ async def create(call: Call) -> Answer:
     if minimal:
         headers["Preference-Applied"] = "return=minimal"
         return Answer(status, msgspec.json.encode(views.minimal_view(one)), headers)
-    return Answer(status, msgspec.json.encode(views.placed_view(one)), headers)
+    return Answer(status, msgspec.json.encode(views.placed_view(one, may_read=may_read)), headers)
 
 
 async def _wish(call: Call) -> orders.Wish:
@@ -90,10 +91,10 @@ def _waited_for(wish: orders.Wish, query: Mapping[str, str]) -> orders.Wish:
     return wish if wish.wait is not None else wish._replace(wait=wait)
 
 
-def _all_placed(placed: Sequence[Placed]) -> Answer:
+def _all_placed(placed: Sequence[Placed], *, may_read: bool) -> Answer:
     status = 200 if all(one.deduplicated for one in placed) else 201
     headers = {"Idempotent-Replayed": "true"} if placed[0].replayed else {}
-    shown = views.JobsView([views.placed_view(one) for one in placed])
+    shown = views.JobsView([views.placed_view(one, may_read=may_read) for one in placed])
     return Answer(status, msgspec.json.encode(shown), headers)
 
 
@@ -149,8 +150,10 @@ async def index(call: Call) -> Answer:
 
 def _size(job: Job) -> int:
     """Characters in which secrets are looked for."""
-    bodies = (job.payload_text, job.payload_hex, job.result_text, job.result_hex)
-    return sum(len(body) for body in bodies if body)
+    texts = [job.payload_text, job.payload_hex, job.result_text, job.result_hex]
+    if job.error is not None:
+        texts += [job.error.message, job.error.traceback]
+    return sum(len(text) for text in texts if text)
 
 
 def _in_passing(

@@ -6,7 +6,7 @@ from ..errors import InvalidInput, NotFound
 from ..service import Scope, Service
 from . import views
 from .answer import Answer
-from .bodies import JSON
+from .bodies import JSON, off_loop
 from .call import Call, Param, Route
 from .query import job_id, whole_number
 from .sse import MEDIA_TYPE, PING, Pages, event
@@ -36,7 +36,8 @@ async def read(call: Call) -> Answer | Streamed:
         return await _follow(call.service, id_, after, resumed=bool(last))
     limit = whole_number("limit", query.get("limit", "1000"))
     found = await call.service.logs(id_, after, limit)
-    lines = [views.line_view(line, call.service.redactor) for line in found]
+    size, redactor = sum(len(line.message) for line in found), call.service.redactor
+    lines = await off_loop(size, lambda: [views.line_view(line, redactor) for line in found])
     next_ = lines[-1].n if len(lines) == limit else None
     return Answer(200, msgspec.json.encode(LinesView(lines, next_)))
 
@@ -52,7 +53,7 @@ async def _follow(service: Service, id_: str, after: int, *, resumed: bool) -> A
             last = await _send_lines(service, id_, after, write)
             if last is None:
                 return
-            async for page in Pages(changes):
+            async for page in Pages(changes, service):
                 if page is None:
                     await write(PING)
                 last = await _send_lines(service, id_, last, write)

@@ -52,17 +52,17 @@ async def cancel(call: Call) -> Answer:
     next checkpoint, in whichever process it runs.
     """
     job = await call.service.cancel(job_id(call.id))
-    return _shown(job, 202 if job.state is State.RUNNING else 200)
+    return _shown(call, job, 202 if job.state is State.RUNNING else 200)
 
 
 async def retry(call: Call) -> Answer:
     """Queue a finished job again, with fresh attempts."""
-    return _shown(await call.service.retry(job_id(call.id)))
+    return _shown(call, await call.service.retry(job_id(call.id)))
 
 
 async def run_now(call: Call) -> Answer:
     """End a job's waiting for its time."""
-    return _shown(await call.service.run_now(job_id(call.id)))
+    return _shown(call, await call.service.run_now(job_id(call.id)))
 
 
 async def snooze(call: Call) -> Answer:
@@ -78,7 +78,7 @@ async def snooze(call: Call) -> Answer:
             seconds = float(query["seconds"])
         except ValueError:
             raise Malformed("seconds must be a number.") from None
-    return _shown(await call.service.snooze(job_id(call.id), seconds))
+    return _shown(call, await call.service.snooze(job_id(call.id), seconds))
 
 
 async def amend(call: Call) -> Answer:
@@ -94,7 +94,7 @@ async def amend(call: Call) -> Answer:
         given["run_at"] = moment("run_at", given["run_at"])
     id_ = job_id(call.id)
     version = demanded_version(call.header(b"if-match"))
-    return _shown(await call.service.amend(id_, Amendment(id_, version=version, **given)))
+    return _shown(call, await call.service.amend(id_, Amendment(id_, version=version, **given)))
 
 
 async def remove(call: Call) -> Answer:
@@ -103,8 +103,11 @@ async def remove(call: Call) -> Answer:
     return Answer(204, b"")
 
 
-def _shown(job: Job, status: int = 200) -> Answer:
-    return Answer(status, msgspec.json.encode(views.view(job)), {"ETag": etag(job.version)})
+def _shown(call: Call, job: Job, status: int = 200) -> Answer:
+    """Without its bodies for who may steer jobs, but not read them."""
+    include = views.BODIES if call.grant.may(Scope.READ) else frozenset()
+    body = msgspec.json.encode(views.view(job, include))
+    return Answer(status, body, {"ETag": etag(job.version)})
 
 
 def _move(verb: str, call: Callable[[Call], Awaitable[Answer]], **more: Any) -> Route:

@@ -26,6 +26,7 @@ from ..errors import (
 from .edge.reply import PROBLEMS as EDGE_PROBLEMS
 
 MEDIA_TYPE = "application/problem+json"
+WHO_ASKS = "This needs a valid token: Authorization: Bearer tj_…."
 
 
 class Malformed(TrioJobsError):

@@ -63,6 +63,7 @@ class Beside(BaseConverter):
 def add_routes(app: QuartTrio, service: Service, settings: Settings) -> None:
     """All of them."""
     app.url_map.converters["beside"] = Beside
+    app.url_map.merge_slashes = False  # a path is as it is: no redirects
     for route in ROUTES:
         app.add_url_rule(
             _rule(route.path),

@@ -3,7 +3,7 @@
 import msgspec
 import trio
 
-from ..service import Subscription
+from ..service import Service, Subscription
 from ..storage.watching import Changes
 
 MEDIA_TYPE = "text/event-stream"
@@ -19,15 +19,33 @@ def event(id_: int, name: str, data: object) -> bytes:
 
 
 class Pages:
-    """Pages of changes until the subscription ends; None after each SILENCE."""
+    """Pages of changes until the subscription ends, or the caller is not welcome any more.
 
-    def __init__(self, changes: Subscription) -> None:
+    None when nothing was written for SILENCE: changes that are none of the caller's business come
+    with pages, but break no silence.
+    """
+
+    def __init__(self, changes: Subscription, service: Service) -> None:
         self._changes = changes
+        self._service = service
+        self._heard_at = trio.current_time()
 
     def __aiter__(self) -> "Pages":
         return self
 
     async def __anext__(self) -> Changes | None:
-        with trio.move_on_after(SILENCE):
-            return await anext(self._changes)
-        return None
+        page: Changes | None = None
+        with trio.move_on_at(self._heard_at + SILENCE):
+            while page is None:
+                page = self._mine(await anext(self._changes))
+        self._heard_at = trio.current_time()
+        if not await self._service.is_welcome():
+            raise StopAsyncIteration
+        return page
+
+    def _mine(self, page: Changes) -> Changes | None:
+        """What of the page is the caller's business; None: nothing."""
+        changes = [one for one in page.changes if self._service.sees(one.type, one.queue)]
+        if page.changes and not changes and page.complete:
+            return None
+        return page._replace(changes=changes)

@@ -59,6 +59,7 @@ async def create(call: Call) -> Answer:
 
     The answer has the token itself, once: only its hash is kept.
     """
+    call.grant.demand_all("Tokens")
     wish = await json_body(call, _request)
     token, secret = await call.service.tokens.create(
         wish.name,
@@ -74,12 +75,14 @@ async def create(call: Call) -> Answer:
 
 async def index(call: Call) -> Answer:
     """List all tokens, by age, expired ones too."""
+    call.grant.demand_all("Tokens")
     shown = [token_view(token) for token in await call.service.tokens.all()]
     return Answer(200, msgspec.json.encode(TokensView(shown)))
 
 
 async def revoke(call: Call) -> Answer:
     """Revoke a token: at once here, within a second in other processes."""
+    call.grant.demand_all("Tokens")
     await call.service.tokens.revoke(call.id)
     return Answer(204, b"")
 

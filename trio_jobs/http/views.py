@@ -181,9 +181,10 @@ def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
     return shown
 
 
-def placed_view(placed: Placed) -> JobView:
-    """The job that stands for an order."""
-    shown = view(placed.job)
+def placed_view(placed: Placed, *, may_read: bool) -> JobView:
+    """The job that stands for an order; without the bodies of one that somebody else has made."""
+    theirs = placed.deduplicated and not may_read
+    shown = view(placed.job, frozenset() if theirs else BODIES)
     if placed.deduplicated:
         shown.deduplicated = True
     return shown

@@ -31,6 +31,7 @@ class WorkersView(msgspec.Struct):
 
 async def index(call: Call) -> Answer:
     """List the workers of this process: none with --no-worker, else one."""
+    call.grant.demand_all("Workers")
     hands = call.service.hands()
     workers = []
     if hands is not None and hands.limits:

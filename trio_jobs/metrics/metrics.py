@@ -108,7 +108,7 @@ class Metrics:
 
     def rate(self, queue: str) -> float:
         """How many of its jobs have ended a second, over the last minute."""
-        return self._rates.of(self.queue(queue))
+        return self._rates.of(queue if queue in self._queues else OTHER)
 
     def distributions(self) -> Mapping[Family, dict[Labels, Distribution]]:
         """A copy of every histogram."""

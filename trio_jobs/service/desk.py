@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ..errors import Conflict, InvalidInput
 from ..storage.base import Store
-from ..storage.records import Enqueued, Job, NewJob
-from .order import Checks, Order, idempotency
+from ..storage.records import Enqueued, Job, Key, NewJob
+from .order import Checks, Order
 from .room import Room
 
 
@@ -30,13 +32,14 @@ class Desk:
         self._room = room
 
     async def place(
-        self, orders: Sequence[Order], key: tuple[str, str] | None, now: float
+        self, orders: Sequence[Order], key: Key | None, now: float, visible: list[str] | None
     ) -> list[Placed]:
-        """See `Service.enqueue`."""
+        """See `Service.enqueue`. Jobs in queues that are not `visible` stand for none."""
         new = []
         for index, order in enumerate(orders):
             try:
-                new.append(self._checks.new_job(order, now))
+                job = self._checks.new_job(order, now)
+                new.append(job if visible is None else replace(job, visible=visible))
             except InvalidInput as error:
                 if len(orders) > 1:
                     error.pointer = f"/{index}{error.pointer}"
@@ -44,7 +47,7 @@ class Desk:
         if not new:
             return []
         await self._room.demand(new)
-        stored = await self._store.enqueue(new, idempotency(key, now))
+        stored = await self._store.enqueue(new, key)
         if not stored.replayed and stored.ids == [job.id for job in new]:
             return [Placed(Job.fresh(job)) for job in new]
         return await self._stand_ins(new, stored)

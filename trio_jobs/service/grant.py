@@ -30,9 +30,13 @@ class Grant(NamedTuple):
     types: frozenset[str] | None = None
     queues: frozenset[str] | None = None
 
+    def may(self, scope: Scope) -> bool:
+        """Is it good for `scope`?"""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
     def demand(self, scope: Scope) -> None:
         """Raises Denied unless it is good for `scope`."""
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        if not self.may(scope):
             raise Denied(f"The token has no scope {scope}.", scope)
 
     @property

@@ -23,7 +23,7 @@ from .desk import Desk, Placed
 from .filters import check_filter
 from .grant import ANYBODY, Grant
 from .health import Check, Health
-from .order import MAX_SECONDS, Checks, Order, check_name, in_range
+from .order import MAX_SECONDS, Checks, Order, check_name, idempotency, in_range
 from .room import Room
 from .tokens import Tokens
 from .watch import Watch
@@ -91,6 +91,14 @@ class Service:
         self.stopping.set()
         self.watch.close()
 
+    def sees(self, type_: str, queue: str) -> bool:
+        """Is a job of this type, in this queue, the caller's business?"""
+        return self._grant.covers(type_, queue)
+
+    async def is_welcome(self) -> bool:
+        """May whoever asks still do so? His token may have been revoked meanwhile."""
+        return await self.tokens.holds(self._grant)
+
     async def checks(self) -> list[Check]:
         """What must work for jobs to be stored and run here, and whether it does."""
         return await self._health.checks(draining=self.draining)
@@ -119,15 +127,13 @@ class Service:
         if self._limited:
             for order in orders:
                 self._demand(order.type, order.queue)
-                if order.on_conflict == "replace" and self._grant.queues is not None:
-                    # The one that holds the key may be in any queue.
-                    raise Denied("A token that is limited to queues cannot replace jobs.")
-        if key is not None and self._grant.id:
-            key = f"{self._grant.id} {key[0]}", key[1]
-        placed = await self._desk.place(orders, key, self.now())
-        if self._limited and any(not self._covers(one.job) for one in placed):
-            raise Conflict("Another job, which this token may not see, holds the unique key.")
-        return placed
+        queues, now = self._grant.queues, self.now()
+        known = idempotency(key, now)
+        if known is not None and self._grant.id:  # everybody has keys of his own
+            known = known._replace(key=f"{self._grant.id} {known.key}")
+        return await self._desk.place(
+            orders, known, now, None if queues is None else sorted(queues)
+        )
 
     def _demand(self, type_: str, queue: str) -> None:
         if not self._grant.covers(type_, queue):
@@ -297,12 +303,14 @@ class Service:
 
     async def queues(self) -> list[QueueInfo]:
         """Every queue that has jobs or is paused, by name."""
+        self._demand_counts()
         queues = await self._store.queues()
         return [queue for queue in queues if self._grant.sees_queue(queue.name)]
 
     async def queue(self, name: str) -> QueueInfo:
         """One queue; an unknown one is empty, since a queue exists by being named."""
         check_name("a queue", name, "/queue")
+        self._demand_counts()
         if not self._grant.sees_queue(name):
             raise Denied(f"The token is not good for the queue {name}.")
         found = [queue for queue in await self._store.queues() if queue.name == name]
@@ -331,6 +339,10 @@ class Service:
         self._demand_queue(name)
         meant = Filter(states=[State.SCHEDULED, State.QUEUED, State.WAITING], queues=[name])
         return await self.bulk("cancel", filter=meant, report=report)
+
+    def _demand_counts(self) -> None:
+        if self._grant.types is not None:
+            raise Denied("Queues are counted over all types; the token is good for some.")
 
     def _demand_queue(self, name: str) -> None:
         check_name("a queue", name, "/queue")

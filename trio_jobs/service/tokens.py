@@ -31,6 +31,7 @@ class Tokens:
         self._now = now
         self._known: dict[bytes, Token] = {}
         self._read_at = float("-inf")
+        self._changes = 0  # of our own
         self._reading = trio.Lock()
 
     async def create(
@@ -89,7 +90,7 @@ class Tokens:
         # The look-up compares hashes, of which nobody can choose the beginning; this compares all.
         if token is None or not hmac.compare_digest(bytes.fromhex(token.hash), digest):
             return None
-        if token.expires_at is not None and token.expires_at <= self._now():
+        if self._is_over(token):
             return None
         return Grant(
             token.id,
@@ -98,16 +99,31 @@ class Tokens:
             None if token.queues is None else frozenset(token.queues),
         )
 
+    async def holds(self, grant: Grant) -> bool:
+        """Is the token of `grant` still good? For those who stay long."""
+        if not grant.id:
+            return True
+        await self._read(FRESH)
+        return any(
+            token.id == grant.id and not self._is_over(token) for token in self._known.values()
+        )
+
+    def _is_over(self, token: Token) -> bool:
+        return token.expires_at is not None and token.expires_at <= self._now()
+
     async def _read(self, fresh: float) -> None:
         if trio.current_time() - self._read_at <= fresh:
             return
         async with self._reading:
             if trio.current_time() - self._read_at > fresh:
+                changes = self._changes
                 tokens = await self._store.tokens()
                 self._known = {bytes.fromhex(token.hash): token for token in tokens}
-                self._read_at = trio.current_time()
+                if changes == self._changes:  # else it may be from before
+                    self._read_at = trio.current_time()
 
     def _forget(self) -> None:
+        self._changes += 1
         self._read_at = float("-inf")
 
 

@@ -6,7 +6,7 @@ meanwhile, so that what the service commits does not make the copy start all ove
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,19 @@ Told = Callable[[int, int], None]
 def backup(database: Path, target: Path, told: Told) -> None:
     """Makes `target` a copy of `database` as it is now; whatever was there is replaced at the end.
 
-    A service may be at work. Raises StoreError, Unavailable, StoreBroken, OSError.
+    A service may be at work. A damaged copy replaces nothing. Raises StoreError, Unavailable,
+    StoreBroken, OSError.
     """
     if not database.is_file():
         raise StoreError(f"there is no database {database}")
+    for suffix in ("-wal", "-journal"):
+        if _beside(target, suffix).exists():  # it would be taken for that of the copy
+            raise StoreError(f"{target} is in use, or was left by a crash: choose another file")
     partial = target.with_name(target.name + ".partial")
     try:
         with _opened(database) as source:
             _copy(source, partial, told)
+        examine(partial)
         partial.replace(target)
         _sync(target.parent)
     finally:
@@ -95,7 +100,7 @@ def restore(copy: Path, database: Path, told: Told) -> Path | None:
     try:
         with _opened(copy, still=True) as source:
             _copy(source, fresh, told)
-        kept = _put_aside(database)
+        kept = _kept(database)
         fresh.replace(database)
         _sync(database.parent)
         return kept
@@ -104,16 +109,27 @@ def restore(copy: Path, database: Path, told: Told) -> Path | None:
         presence.leave()
 
 
-def _put_aside(database: Path) -> Path | None:
+def _kept(database: Path) -> Path | None:
+    """A second name for the old database, which has all of it in one file then.
+
+    Its WAL is written back first: under another name it would be lost, and beside the new one it
+    would ruin that. So at each moment there is a whole database in its place.
+    """
     if not database.exists():
         return None
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     kept = database.with_name(f"{database.name}.before-{stamp}")
-    # What a crash has left in the WAL belongs to the old file, and would ruin the new one.
-    with suppress(FileNotFoundError):
-        _beside(database, "-wal").rename(_beside(kept, "-wal"))
+    wal = _beside(database, "-wal")
+    if wal.exists():
+        with suppress(apsw.Error):
+            db = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
+            with closing(db):
+                db.execute("pragma wal_checkpoint(truncate)").fetchall()
+        if wal.exists() and wal.stat().st_size:  # it is too damaged for that: keep what there is
+            wal.rename(_beside(kept, "-wal"))
+        wal.unlink(missing_ok=True)
     _beside(database, "-shm").unlink(missing_ok=True)
-    database.rename(kept)
+    os.link(database, kept)
     return kept
 
 

@@ -17,7 +17,7 @@ from .records import Enqueued, Key, NewJob
 from .wishes import Amendment
 from .write import Write, as_json, call, run, value, weight
 
-Holder = tuple[str, State]
+Holder = tuple[str, State, str]
 WAITING = (State.SCHEDULED, State.QUEUED)
 
 
@@ -122,10 +122,12 @@ def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> Decided:
     others: dict[str, str] = {}
     refused: dict[str, Conflict] = {}
     replacing: dict[str, NewJob] = {}
-    for row, (holder, state) in zip(rows, holders, strict=True):
+    for row, (holder, state, queue) in zip(rows, holders, strict=True):
         if holder == row.id:
             continue
-        if row.on_conflict == "reject":
+        if row.visible is not None and queue not in row.visible:
+            refused[row.id] = Conflict(f"Another job holds the unique_key {row.unique_key!r}.")
+        elif row.on_conflict == "reject":
             refused[row.id] = Conflict(f"The job {holder} holds the unique_key {row.unique_key!r}.")
         elif row.on_conflict == "replace" and state not in WAITING:
             refused[row.id] = Conflict(

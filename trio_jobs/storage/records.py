@@ -74,6 +74,8 @@ class NewJob(msgspec.Struct, array_like=True, frozen=True):
     unique_until: float | None = None
     on_conflict: str = "return"
     traceparent: str | None = None
+    visible: list[str] | None = None
+    """Queues of the jobs that may stand for this one; None: any. It is not stored."""
 
 
 class Key(NamedTuple):

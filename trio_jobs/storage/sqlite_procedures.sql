@@ -274,7 +274,7 @@ begin
   select seq, created_at, state from jobs where seq >= (select said from answer);
 
   update answer set said = (
-    select json_group_array(json_array(j.id, j.state) order by e.key)
+    select json_group_array(json_array(j.id, j.state, j.queue) order by e.key)
     from jsonb_each(new.rows) as e cross join jobs as j
     where j.type = e.value ->> 1 and j.unique_key = e.value ->> 16 and j.unique_until is not null
   );
