@@ -220,7 +220,7 @@ def lived(history: list[Step]) -> None:
         trio.run(live, history, Path(directory), clock=clock)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_no_history_breaks_a_promise(history: list[Step]) -> None:
     lived(history)
