@@ -58,10 +58,6 @@ class Grant(NamedTuple):
             filter, types=_both(filter.types, self.types), queues=_both(filter.queues, self.queues)
         )
 
-    def sees_queue(self, queue: str) -> bool:
-        """May some of what is in this queue be its business?"""
-        return _allows(self.queues, queue)
-
     def covers_queue(self, queue: str) -> bool:
         """Is all that is in this queue?"""
         return self.types is None and _allows(self.queues, queue)

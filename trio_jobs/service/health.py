@@ -60,4 +60,4 @@ class Health:
         hands = self._hands()
         if hands is None or not hands.limits:
             return "This process runs no jobs."
-        return f"{sum(hands.running.values())} of {sum(hands.limits.values())} slots are busy."
+        return f"{hands.busy} of {hands.slots} slots are busy."

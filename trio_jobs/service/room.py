@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import trio
 
 from ..errors import QueueFull
-from ..job import State
+from ..job import states_with_status
 from ..storage.base import Store
 from ..storage.records import NewJob
 
@@ -15,7 +15,7 @@ FRESH = 0.25
 RUSH = 100_000
 """… and longer, where not even so many jobs a second from other processes could fill the queue."""
 AGAIN = 1.0
-WAITING = (State.SCHEDULED, State.QUEUED, State.WAITING)
+WAITING = states_with_status("pending")
 
 
 class Room:

@@ -9,8 +9,8 @@ import trio
 
 from .. import clock
 from ..config import Settings
-from ..errors import Conflict, Denied, InvalidInput, NotFound, Outdated, Unavailable
-from ..job import State
+from ..errors import Conflict, InvalidInput, NotFound, Outdated, Unavailable
+from ..job import State, states_with_status
 from ..metrics import Metrics
 from ..redaction import Redactor
 from ..registry import Handler, Registry
@@ -18,12 +18,13 @@ from ..storage.base import Store
 from ..storage.records import Job, LogLine, Page
 from ..storage.watching import AttemptRecord, Change, QueueInfo
 from ..storage.wishes import Amendment, Filter, Moved
-from .bulk import PEEK, Bulk, BulkAction, BulkProgress, BulkReport, silent
+from .bulk import Bulk, BulkAction, BulkProgress, BulkReport, silent
 from .desk import Desk, Placed
 from .filters import check_filter
 from .grant import ANYBODY, Grant
 from .health import Check, Health
-from .order import MAX_SECONDS, Checks, Order, check_name, idempotency, in_range
+from .order import MAX_SECONDS, Checks, Order, idempotency, in_range
+from .reach import Reach
 from .room import Room
 from .tokens import Tokens
 from .watch import Watch
@@ -62,8 +63,7 @@ class Service:
         self._registry = registry
         self._checks = Checks(registry, settings)
         self._desk = Desk(store, self._checks, Room(store, settings.max_queued))
-        self._grant = ANYBODY
-        self._limited = False
+        self._reach = Reach(store, ANYBODY)
         self.hands = hands
         self.metrics = metrics or Metrics(registry.types)
         self.now = now
@@ -75,11 +75,10 @@ class Service:
 
     def within(self, grant: Grant) -> "Service":
         """This service as `grant` limits it: other jobs are not there, and cannot be made."""
-        if grant is self._grant:
+        if grant is self._reach.grant:
             return self
         limited = copy.copy(self)
-        limited._grant = grant
-        limited._limited = grant.is_limited
+        limited._reach = Reach(self._store, grant)
         return limited
 
     @property
@@ -93,11 +92,11 @@ class Service:
 
     def sees(self, type_: str, queue: str) -> bool:
         """Is a job of this type, in this queue, the caller's business?"""
-        return self._grant.covers(type_, queue)
+        return self._reach.grant.covers(type_, queue)
 
     async def is_welcome(self) -> bool:
         """May whoever asks still do so? His token may have been revoked meanwhile."""
-        return await self.tokens.holds(self._grant)
+        return await self.tokens.holds(self._reach.grant)
 
     async def checks(self) -> list[Check]:
         """What must work for jobs to be stored and run here, and whether it does."""
@@ -105,8 +104,10 @@ class Service:
 
     @property
     def handlers(self) -> list[Handler]:
-        """The types of jobs that this process knows, by name."""
-        return sorted(self._registry, key=lambda handler: handler.type)
+        """The types of jobs that this process knows, and the caller may; by name."""
+        types = self._reach.grant.types
+        known = [handler for handler in self._registry if types is None or handler.type in types]
+        return sorted(known, key=lambda handler: handler.type)
 
     # ── enqueue ───────────────────────────────────────────────────────────────────────────────
 
@@ -124,32 +125,21 @@ class Service:
         """
         if self.draining:
             raise Unavailable("The service is stopping; try again in a moment.", retry_after=5.0)
-        if self._limited:
-            for order in orders:
-                self._demand(order.type, order.queue)
-        queues, now = self._grant.queues, self.now()
+        for order in orders:
+            self._reach.demand(order.type, order.queue)
+        owner, queues, now = self._reach.grant.id, self._reach.grant.queues, self.now()
         known = idempotency(key, now)
-        if known is not None and self._grant.id:  # everybody has keys of his own
-            known = known._replace(key=f"{self._grant.id} {known.key}")
+        if known is not None and owner:  # everybody has keys of his own
+            known = known._replace(key=f"{owner} {known.key}")
         return await self._desk.place(
             orders, known, now, None if queues is None else sorted(queues)
         )
-
-    def _demand(self, type_: str, queue: str) -> None:
-        if not self._grant.covers(type_, queue):
-            raise Denied(f"The token is not good for jobs of type {type_} in the queue {queue}.")
-
-    def _covers(self, job: Job) -> bool:
-        return self._grant.covers(job.type, job.queue)
 
     # ── look ──────────────────────────────────────────────────────────────────────────────────
 
     async def get(self, id_: str) -> Job:
         """The job with its payload and result."""
-        job = (await self._store.get([id_])).get(id_)
-        if job is None or (self._limited and not self._covers(job)):
-            raise NotFound(f"There is no job {id_}.")
-        return job
+        return await self._reach.job(id_)
 
     async def wait(self, id_: str, seconds: float, version: int | None = None) -> Job:
         """The job once it has finished or, with a `version`, once it has another one.
@@ -174,7 +164,8 @@ class Service:
         most = MAX_PAGE_OF_BODIES if bodies else MAX_PAGE
         if not 1 <= limit <= most:
             raise InvalidInput(f"limit must be from 1 to {most}{' with bodies' * bodies}")
-        page = await self._store.list_jobs(self._narrow(filter), before=before, limit=limit)
+        wanted = self._reach.narrow(check_filter(filter))
+        page = await self._store.list_jobs(wanted, before=before, limit=limit)
         if bodies:
             found = await self._store.get([job.id for job in page.jobs])
             page = page._replace(jobs=[found.get(job.id, job) for job in page.jobs])
@@ -182,7 +173,7 @@ class Service:
 
     async def attempts(self, id_: str) -> list[AttemptRecord]:
         """All attempts, oldest first."""
-        await self._see(id_)
+        await self._reach.check(id_)
         attempts = await self._store.attempts(id_)
         if not attempts:
             await self.get(id_)
@@ -192,7 +183,7 @@ class Service:
         """The lines it logged with a number above `after`, oldest first; at most 1,000."""
         if not 1 <= limit <= MAX_LINES:
             raise InvalidInput(f"limit must be from 1 to {MAX_LINES:,}")
-        await self._see(id_)
+        await self._reach.check(id_)
         lines = await self._store.logs(id_, after, limit)
         if not lines:
             await self.get(id_)
@@ -208,7 +199,7 @@ class Service:
 
     async def cancel(self, id_: str) -> Job:
         """Cancels it; one that runs is asked to stop, and comes back still running."""
-        await self._see(id_)
+        await self._reach.check(id_)
         moved = _one(await self._store.cancel([id_], self.now()), id_)
         if moved.was.final:
             raise Conflict(f"Job {id_} has ended already: it is {moved.was}.")
@@ -216,7 +207,7 @@ class Service:
 
     async def retry(self, id_: str) -> Job:
         """Queues a finished job again, with fresh attempts."""
-        await self._see(id_)
+        await self._reach.check(id_)
         moved = _one(await self._store.retry([id_], self.now()), id_)
         if not moved.done:
             if moved.was.final:
@@ -238,11 +229,11 @@ class Service:
 
     async def amend(self, id_: str, changes: Amendment) -> Job:
         """Changes a waiting job. Raises Outdated when it no longer has `changes.version`."""
-        await self._see(id_)
+        await self._reach.check(id_)
         now = self.now()
         self._checks.amendment(changes, now)
-        if self._limited and changes.queue is not None:
-            self._demand((await self.get(id_)).type, changes.queue)
+        if changes.queue is not None:
+            self._reach.demand((await self.get(id_)).type, changes.queue)
         changes = msgspec.structs.replace(changes, id=id_)
         moved = _one(await self._store.amend([changes], now), id_)
         job = await self.get(id_)
@@ -254,27 +245,10 @@ class Service:
 
     async def remove(self, id_: str) -> None:
         """Forgets a finished job."""
-        await self._see(id_)
+        await self._reach.check(id_)
         moved = _one(await self._store.remove([id_]), id_)
         if not moved.done:
             raise Conflict(f"Job {id_} is {moved.was}; only a finished job can be removed.")
-
-    async def _see(self, id_: str) -> None:
-        """Raises NotFound for a job that is none of the caller's business."""
-        if self._limited:
-            await self.get(id_)
-
-    async def _seen(self, ids: Sequence[str]) -> list[str]:
-        """Those of `ids` that are the caller's business."""
-        seen: list[str] = []
-        for start in range(0, len(ids), PEEK):
-            jobs = await self._store.get(ids[start : start + PEEK])
-            seen += [id_ for id_, job in jobs.items() if self._covers(job)]
-        return seen
-
-    def _narrow(self, filter: Filter | None) -> Filter:
-        filter = check_filter(filter)
-        return self._grant.narrow(filter) if self._limited else filter
 
     # ── steer many ────────────────────────────────────────────────────────────────────────────
 
@@ -296,58 +270,45 @@ class Service:
         if (ids is None) == (filter is None):
             raise InvalidInput("either ids or a filter says which jobs are meant")
         if ids is not None:
-            if self._limited:
-                ids = await self._seen(ids)
-            return await bulk.over_ids(ids, dry_run=dry_run)
-        return await bulk.over_filter(self._narrow(filter), dry_run=dry_run)
+            return await bulk.over_ids(await self._reach.some(ids), dry_run=dry_run)
+        wanted = self._reach.narrow(check_filter(filter))
+        return await bulk.over_filter(wanted, dry_run=dry_run)
 
     async def queues(self) -> list[QueueInfo]:
         """Every queue that has jobs or is paused, by name."""
-        self._demand_counts()
+        self._reach.demand_counts()
         queues = await self._store.queues()
-        return [queue for queue in queues if self._grant.sees_queue(queue.name)]
+        return [queue for queue in queues if self._reach.grant.covers_queue(queue.name)]
 
     async def queue(self, name: str) -> QueueInfo:
         """One queue; an unknown one is empty, since a queue exists by being named."""
-        check_name("a queue", name, "/queue")
-        self._demand_counts()
-        if not self._grant.sees_queue(name):
-            raise Denied(f"The token is not good for the queue {name}.")
+        self._reach.demand_queue(name)
         found = [queue for queue in await self._store.queues() if queue.name == name]
         return found[0] if found else QueueInfo(name, {}, None, None)
 
     async def pause(self, name: str) -> QueueInfo:
         """No job of this queue starts, in any process, until `resume`."""
-        self._demand_queue(name)
+        self._reach.demand_queue(name)
         await self._store.pause(name, self.now())
         return await self.queue(name)
 
     async def resume(self, name: str) -> QueueInfo:
-        self._demand_queue(name)
+        self._reach.demand_queue(name)
         await self._store.resume(name)
         return await self.queue(name)
 
     async def limit(self, name: str, most: int | None) -> QueueInfo:
         """At most so many jobs of this queue run at a time, in all processes together."""
-        self._demand_queue(name)
+        self._reach.demand_queue(name)
         in_range("limit", most, 1, MAX_LIMIT)
         await self._store.limit(name, most)
         return await self.queue(name)
 
     async def purge(self, name: str, report: BulkReport = silent) -> BulkProgress:
         """Cancels all that waits in this queue; what runs goes on."""
-        self._demand_queue(name)
-        meant = Filter(states=[State.SCHEDULED, State.QUEUED, State.WAITING], queues=[name])
+        self._reach.demand_queue(name)
+        meant = Filter(states=states_with_status("pending"), queues=[name])
         return await self.bulk("cancel", filter=meant, report=report)
-
-    def _demand_counts(self) -> None:
-        if self._grant.types is not None:
-            raise Denied("Queues are counted over all types; the token is good for some.")
-
-    def _demand_queue(self, name: str) -> None:
-        check_name("a queue", name, "/queue")
-        if not self._grant.covers_queue(name):
-            raise Denied(f"The token is not good for all of the queue {name}.")
 
 
 def _one(moved: dict[str, Moved], id_: str) -> Moved:

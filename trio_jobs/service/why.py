@@ -26,6 +26,16 @@ class Hands(NamedTuple):
     last_chance: str | None = None  # the job of which one more crash would be the last
     stuck: int = 0  # attempts that ignore their cancellation; their slots have been replaced
 
+    @property
+    def slots(self) -> int:
+        """Jobs at a time, over all queues."""
+        return sum(self.limits.values())
+
+    @property
+    def busy(self) -> int:
+        """Jobs that run."""
+        return sum(self.running.values())
+
     def free(self, queue: str) -> tuple[str, int, int]:
         """The limit that holds for a queue: its name, how many run under it, how many may."""
         if queue in self.limits:
