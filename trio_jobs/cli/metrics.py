@@ -1,26 +1,19 @@
 """`trio-jobs metrics`."""
 
-import os
 from importlib.resources import files
 
 import click
 
-from ..config import SERVER_VARIABLE
 from .exits import Exit, fail
-from .place import DEFAULT
+from .place import server_option, server_url
 from .remote import Server
 
 
 @click.command()
 @click.option("--grafana", is_flag=True, help="Print a Grafana dashboard (JSON) instead.")
 @click.option("--alerts", is_flag=True, help="Print alert rules for Prometheus (YAML) instead.")
-@click.option(
-    "--server",
-    metavar="URL",
-    default=lambda: os.environ.get(SERVER_VARIABLE, DEFAULT),
-    help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}]",
-)
-def metrics(grafana: bool, alerts: bool, server: str) -> None:
+@server_option
+def metrics(grafana: bool, alerts: bool, server: str | None) -> None:
     """Print what a running service has counted, as Prometheus reads it at /metrics.
 
     --grafana and --alerts print what watches it; they need no service.
@@ -32,6 +25,6 @@ def metrics(grafana: bool, alerts: bool, server: str) -> None:
         text = (files("trio_jobs.metrics") / name).read_text(encoding="utf-8")
         click.echo(text, nl=False)
         return
-    with Server(server).stream("GET", "/metrics") as answer:
+    with Server(server_url(server)).stream("GET", "/metrics") as answer:
         for text in answer.iter_text():
             click.echo(text, nl=False)

@@ -84,15 +84,23 @@ class Place(Protocol):
     def workers(self) -> list[dict[str, Any]]: ...
 
 
+server_option = click.option(
+    "--server",
+    metavar="URL",
+    help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}; its token: "
+    f"{TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE]",
+)
+
+
+def server_url(given: str | None) -> str:
+    """Where the service is: as given, as the environment says, or in its usual place."""
+    return given or os.environ.get(SERVER_VARIABLE, DEFAULT)
+
+
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --server and --database; the command gets `place`."""
 
-    @click.option(
-        "--server",
-        metavar="URL",
-        help=f"The service to ask. [{SERVER_VARIABLE}; default: {DEFAULT}; its token: "
-        f"{TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE]",
-    )
+    @server_option
     @click.option(
         "--database",
         metavar="URL",
@@ -115,4 +123,4 @@ def _place(server: str | None, database: str | None) -> Place:
         return OnFile(database)
     from .over_http import OverHttp
 
-    return OverHttp(server or os.environ.get(SERVER_VARIABLE, DEFAULT))
+    return OverHttp(server_url(server))

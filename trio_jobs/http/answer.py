@@ -49,6 +49,11 @@ class RequestIds:
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
+    def of(self, headers: Mapping[bytes, bytes]) -> str:
+        """The name of the request with these headers."""
+        given = headers.get(b"x-request-id")
+        return self.name(given.decode("latin-1") if given else "")
+
     def name(self, given: str) -> str:
         return given if _GIVEN_ID.match(given) else f"{self._prefix}-{next(self._numbers)}"
 

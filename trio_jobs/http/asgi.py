@@ -12,8 +12,6 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _STANDARD = [(name.lower().encode(), value.encode()) for name, value in STANDARD_HEADERS.items()]
-
-
 _GRANT = "trio_jobs.grant"
 _HEADERS = "trio_jobs.headers"
 
@@ -42,8 +40,7 @@ class ClientLeft(Exception):
 
 async def refuse(send: Send, error: Exception, scope: Scope, request_ids: RequestIds) -> None:
     """Answers a request that goes no further."""
-    given = headers_of(scope).get(b"x-request-id", b"").decode("latin-1")
-    request_id = request_ids.name(given)
+    request_id = request_ids.of(headers_of(scope))
     await send_answer(send, refusal(error, request_id), request_id)
 
 

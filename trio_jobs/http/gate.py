@@ -30,7 +30,7 @@ class Gate:
         self._tokens = service.tokens
         self._open = not settings.needs_tokens
         self._request_ids = request_ids
-        self._rates = Rates(settings.rate_limit) if settings.rate_limit else None
+        self._throttle = Throttle(settings.rate_limit) if settings.rate_limit else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -39,8 +39,8 @@ class Gate:
             try:
                 if authorization is not None or not self._open:
                     grant = await self._known(authorization, scope["path"])
-                if self._rates is not None and scope["path"] not in UNLIMITED:
-                    self._rates.count(grant.id)
+                if self._throttle is not None and scope["path"] not in UNLIMITED:
+                    self._throttle.count(grant.id)
             except Exception as error:
                 await refuse(send, error, scope, self._request_ids)
                 return
@@ -58,7 +58,7 @@ class Gate:
         raise Unauthenticated(WHO_ASKS)
 
 
-class Rates:
+class Throttle:
     """A bucket of requests for each token, which holds those of two seconds."""
 
     def __init__(self, rate: float) -> None:

@@ -61,8 +61,7 @@ class HotPath:
     async def _answer(
         self, coming: Awaitable[Answer], headers: dict[bytes, bytes], send: Send
     ) -> None:
-        given = headers.get(b"x-request-id")
-        request_id = self._request_ids.name(given.decode("latin-1") if given else "")
+        request_id = self._request_ids.of(headers)
         named = logs.request_id.set(request_id)
         try:
             answer = await coming

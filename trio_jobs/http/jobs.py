@@ -18,6 +18,7 @@ from ..service import Placed, Scope
 from ..storage.records import Job, is_json
 from . import filters, idempotency, ndjson, orders, passing, requests, views, waiting
 from .answer import Answer
+from .asgi import headers_of
 from .bodies import JSON, body_too_large, off_loop
 from .call import Call, Param, Route
 from .problems import Malformed, UnsupportedMediaType
@@ -173,7 +174,7 @@ def _included(text: str) -> frozenset[str]:
 def body_limit(settings: Settings, scope: dict[str, Any]) -> int | None:
     """The most bytes that a request's body may have, known from its head; None for any number."""
     if scope["method"] == "POST" and scope["path"] == "/jobs":
-        content_type = dict(reversed(scope["headers"])).get(b"content-type", b"").decode("latin-1")
+        content_type = headers_of(scope).get(b"content-type", b"").decode("latin-1")
         if ndjson.is_ndjson(content_type):
             return None
         if not is_json(content_type):
@@ -184,8 +185,13 @@ def body_limit(settings: Settings, scope: dict[str, Any]) -> int | None:
 _WAIT_PARAM = Param("wait", Wait, "Answer when the job has ended, after so many seconds at most.")
 _PREFER = Param("Prefer", str, "`wait=30`; for a new job also `return=minimal`.")
 _BODIES = Annotated[str, says(pattern=f"^({some_of(sorted(views.BODIES))})?,*$")]
-_WAIT = frozenset({"wait"})
-_PAGING = frozenset({"limit", "cursor", "include"})
+_WAIT = frozenset({_WAIT_PARAM.name})
+_PAGING_PARAMS = (
+    Param("limit", Limit, "Up to 500 (50 with bodies); 50 unless told."),
+    Param("cursor", Position, "Where the page before said to go on (`next`)."),
+    Param("include", _BODIES, "Bodies to show, too: input, output, payload, result."),
+)
+_PAGING = frozenset(param.name for param in _PAGING_PARAMS)
 
 CREATE = Route(
     method="POST",
@@ -239,12 +245,7 @@ ROUTES = (
         path="/jobs",
         call=index,
         scope=Scope.READ,
-        query=(
-            *filters.PARAMS,
-            Param("limit", Limit, "Up to 500 (50 with bodies); 50 unless told."),
-            Param("cursor", Position, "Where the page before said to go on (`next`)."),
-            Param("include", _BODIES, "Bodies to show, too: input, output, payload, result."),
-        ),
+        query=(*filters.PARAMS, *_PAGING_PARAMS),
         gives={200: views.PageView},
         tells=("Link",),
         refuses=(InvalidInput,),

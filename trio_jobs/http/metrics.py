@@ -57,8 +57,8 @@ def _is_openmetrics(accept: str) -> bool:
 def _worker(hands: Hands | None, *, draining: bool) -> Gauges:
     if hands is None or not hands.limits:
         return {families.WORKERS: {(): 0}}
-    busy = sum(hands.running.values())
-    idle = 0 if draining else max(sum(hands.limits.values()) - busy, 0)
+    busy = hands.busy
+    idle = 0 if draining else max(hands.slots - busy, 0)
     slots: dict[Labels, float] = {("busy",): busy, ("idle",): idle, ("stuck",): hands.stuck}
     return {families.WORKERS: {(): 1}, families.SLOTS: slots}
 

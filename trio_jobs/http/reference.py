@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from .openapi import ALWAYS
 from .samples import Sample, samples
 from .schemas import Schema
 
-_ALWAYS = {"X-Request-ID", "Trio-Jobs-Version"}
 _BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to"}
 
 
@@ -142,7 +142,7 @@ def _outcome(tree: Schema, status: str, answer: Schema) -> Outcome:
         phrase=phrase,
         about="" if answer["description"] == phrase else answer["description"],
         type=" or ".join(bodies),
-        headers=[name for name in answer["headers"] if name not in _ALWAYS],
+        headers=[name for name in answer["headers"] if name not in ALWAYS],
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-STREAM = "text/event-stream"
+from .sse import MEDIA_TYPE
+
 UPLOAD = "?type=process_file&operation=count"
 BYTES = "any bytes"
 
@@ -108,7 +109,7 @@ def _shown(operation: Mapping[str, Any]) -> str:
 
 
 def _is_stream(operation: Mapping[str, Any]) -> bool:
-    return _media_types(operation) == {STREAM}
+    return _media_types(operation) == {MEDIA_TYPE}
 
 
 def _media_types(operation: Mapping[str, Any]) -> set[str]:

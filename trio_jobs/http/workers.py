@@ -41,8 +41,8 @@ async def index(call: Call) -> Answer:
         workers.append(
             WorkerView(
                 types=sorted(hands.types),
-                slots=sum(hands.limits.values()),
-                running=sum(hands.running.values()),
+                slots=hands.slots,
+                running=hands.busy,
                 queues=queues,
             )
         )
