@@ -5,7 +5,7 @@ import os
 import pty
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -132,36 +132,13 @@ def test_a_database_can_be_worked_on_while_no_service_runs(tmp_path):
     assert done.stdout.split() == ["media"]
 
 
-def test_on_a_terminal_a_filter_is_confirmed_by_hand(place, service, tmp_path):
-    queue = f"by-hand-{place[0]}"
-    [id_] = waiting(service, queue=queue)
-    for answer, state in (("n", "scheduled"), ("y", "cancelled")):
-        controller, terminal = pty.openpty()
-        process = subprocess.Popen(
-            [*COMMAND, "cancel", "--filter", f"queue={queue}", *place],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            stdin=terminal,
-            stdout=subprocess.DEVNULL,
-            stderr=terminal,
-        )
-        os.close(terminal)
-        shown = b""
-        while b"Go on?" not in shown:
-            shown += os.read(controller, 4096)
-        assert b"1 job would be cancelled" in shown
-        os.write(controller, f"{answer}\n".encode())
-        assert process.wait(20) == (0 if answer == "y" else Exit.ERROR)
-        os.close(controller)
-        assert service.get(id_)["state"] == state
-
-
-def test_ctrl_c_at_the_question_is_exit_130_and_changes_nothing(service, tmp_path):
-    [id_] = waiting(service, queue="interrupted")
+@contextmanager
+def asked(directory, queue, *place):
+    """A cancel of all in `queue` that waits for a person: its process, terminal, and words."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "cancel", "--filter", "queue=interrupted", "--server", service.url],
-        cwd=tmp_path,
+        [*COMMAND, "cancel", "--filter", f"queue={queue}", *place],
+        cwd=directory,
         env=ENVIRONMENT,
         stdin=terminal,
         stdout=subprocess.DEVNULL,
@@ -171,14 +148,31 @@ def test_ctrl_c_at_the_question_is_exit_130_and_changes_nothing(service, tmp_pat
     shown = b""
     while b"Go on?" not in shown:
         shown += os.read(controller, 4096)
-    # One that comes just before the process begins to read, it hears of when it has read.
-    for _ in range(20):
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(1)
-            break
-    assert process.returncode == Exit.INTERRUPTED
+    yield process, controller, shown
     os.close(controller)
+
+
+def test_on_a_terminal_a_filter_is_confirmed_by_hand(place, service, tmp_path):
+    queue = f"by-hand-{place[0]}"
+    [id_] = waiting(service, queue=queue)
+    for answer, state in (("n", "scheduled"), ("y", "cancelled")):
+        with asked(tmp_path, queue, *place) as (process, controller, shown):
+            assert b"1 job would be cancelled" in shown
+            os.write(controller, f"{answer}\n".encode())
+            assert process.wait(20) == (0 if answer == "y" else Exit.ERROR)
+        assert service.get(id_)["state"] == state
+
+
+def test_ctrl_c_at_the_question_is_exit_130_and_changes_nothing(service, tmp_path):
+    [id_] = waiting(service, queue="interrupted")
+    with asked(tmp_path, "interrupted", "--server", service.url) as (process, _, _):
+        # One that comes just before the process begins to read, it hears of when it has read.
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+                break
+        assert process.returncode == Exit.INTERRUPTED
     assert service.get(id_)["state"] == "scheduled"
 
 

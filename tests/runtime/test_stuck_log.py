@@ -73,17 +73,19 @@ def test_each_line_of_a_real_service_is_json(tmp_path: Path) -> None:
     assert len({line["request_id"] for line in requests}) == len(requests)
 
 
-def test_why_it_cannot_start_is_a_line_too_and_the_secrets_are_not_in_it(tmp_path: Path) -> None:
+def last_line(directory: Path, code: int, *command: str) -> str:
+    """All that `command` writes to stderr, before it exits with `code`."""
     done = subprocess.run(
-        [*SERVE, "--webhook-secret", "whsec_hunter2hunter2", "--log-format", "json"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
+        command, cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE
     )
-    assert done.returncode == 2
+    assert done.returncode == code
     [line] = done.stderr.splitlines()
+    return line
+
+
+def test_why_it_cannot_start_is_a_line_too_and_the_secrets_are_not_in_it(tmp_path: Path) -> None:
+    options = ("--webhook-secret", "whsec_hunter2hunter2", "--log-format", "json")
+    line = last_line(tmp_path, 2, *SERVE, *options)
     assert json.loads(line)["level"] == "critical"
     assert "webhook_secret" in json.loads(line)["message"]
     assert "hunter2" not in line
@@ -114,15 +116,6 @@ def test_a_bug_of_ours_is_a_line_with_its_traceback_and_exits_with_1(tmp_path: P
         "async def run(*_, **__): raise ValueError('password=hunter2')\n"
         "r.Runtime._run_store = run; main()"
     )
-    done = subprocess.run(
-        [SERVE[0], "-c", broken, "serve", "--bind", "127.0.0.1:0"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 1
-    [line] = done.stderr.splitlines()
+    line = last_line(tmp_path, 1, SERVE[0], "-c", broken, "serve", "--bind", "127.0.0.1:0")
     assert "ValueError: password=[redacted]" in json.loads(line)["traceback"]
     assert "hunter2" not in line

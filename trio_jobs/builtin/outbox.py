@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from .outputs import OutputFile, sync_directory
+from ..disk import sync_directory
+from .outputs import OutputFile
 
 HEAD = 65_536
 """Bytes of a message in which its headers are looked for."""

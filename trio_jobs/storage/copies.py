@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 
+from ..disk import sync_directory
 from ..errors import SchemaMismatch, StoreBroken, StoreError
 from .connection import BUSY_TIMEOUT, schema_version, translated
 from .migrations import migrations
@@ -42,7 +43,7 @@ def backup(database: Path, target: Path, told: Told) -> None:
             _copy(source, partial, told)
         examine(partial)
         partial.replace(target)
-        _sync(target.parent)
+        sync_directory(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -102,7 +103,7 @@ def restore(copy: Path, database: Path, told: Told) -> Path | None:
             _copy(source, fresh, told)
         kept = _kept(database)
         fresh.replace(database)
-        _sync(database.parent)
+        sync_directory(database.parent)
         return kept
     finally:
         fresh.unlink(missing_ok=True)
@@ -176,11 +177,3 @@ def _read_something(db: apsw.Connection) -> Any:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
