@@ -10,7 +10,9 @@ import trio
 from .. import clock, logs
 from ..backoff import Backoff
 from ..config import Settings
-from ..executor import Attempt, describe, execute
+from ..executor.attempt import Attempt
+from ..executor.description import describe
+from ..executor.execution import execute
 from ..job import Failed, Outcome, Reason, Stopped, Verdict, judge
 from ..redaction import Redactor
 from ..registry import Handler, Registry

@@ -13,7 +13,7 @@ import trio
 
 from .. import clock
 from ..config import Settings
-from ..executor import Attempt
+from ..executor.attempt import Attempt
 from ..job import Error, Outcome, Reason, Stopped
 from ..logs import about, about_id
 from ..metrics import Metrics
