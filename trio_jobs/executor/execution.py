@@ -39,10 +39,21 @@ async def oversee(attempt: Attempt, work: Callable[[], Awaitable[Outcome]]) -> O
                 return await work()
             except BaseException as caught:  # SystemExit and the like end an attempt, no more
                 cancelled, error = _split(caught)
-                if cancelled is not None:
-                    raise cancelled from None
+                try:
+                    if cancelled is not None:
+                        raise cancelled from None
+                finally:
+                    del cancelled  # its traceback holds this frame, and what the work holds open
     except Exception as misnested:  # the handler left a scope or a nursery open
         return failed(misnested, attempt.redact)
+    try:
+        return _ending(attempt, error)
+    finally:
+        del error  # as above
+
+
+def _ending(attempt: Attempt, error: BaseException | None) -> Outcome:
+    """What it means to have been cancelled, to have raised `error`, or both."""
     if attempt.scope.cancelled_caught:
         if error is None:
             return Stopped(attempt.reason)
