@@ -4,7 +4,6 @@ import ctypes
 import logging
 import os
 import re
-import subprocess
 import threading
 import time
 from typing import Any
@@ -136,10 +135,6 @@ def give(kind: str, _ctx: Any) -> Any:
 
 def leave_thread(_input: Any, _ctx: Any) -> None:
     threading.Thread(target=time.sleep, args=(3_600,)).start()
-
-
-def grandchild(_input: Any, _ctx: Any) -> int:
-    return subprocess.Popen(["sleep", "3600"]).pid
 
 
 def signals(_input: Any, _ctx: Any) -> str:

@@ -16,16 +16,18 @@ import msgspec
 import pytest
 import trio
 
+from trio_jobs.backoff import Backoff
 from trio_jobs.config import Settings
 from trio_jobs.executor.attempt import Attempt
 from trio_jobs.executor.process import _cpus
-from trio_jobs.job import Failed, Outcome, Reason, Snoozed, Stopped, Succeeded
+from trio_jobs.job import Failed, Outcome, Reason, Snoozed, State, Stopped, Succeeded
 from trio_jobs.registry import Handler, Registry
 from trio_jobs.storage.records import Claimed
 from trio_jobs.worker.hand import Hand
 from trio_jobs.worker.log_capture import installed
 
 from . import process_handlers as h
+from .conftest import StartSystem
 
 INPUTS = {"say": int, "flood": int, "add": h.Point, "double_upload": h.Point, "say_and_wait": float,
           "raise_": str, "give": str}  # fmt: skip
@@ -341,7 +343,7 @@ async def test_two_hundred_of_each_leave_no_process_and_no_descriptor() -> None:
         outcomes: Counter[str] = Counter()
 
         async def run(name: str) -> None:
-            job = on.claimed(name, timeout=0.05 if name == "loop_in_c" else 60.0)
+            job = on.claimed(name, timeout=0.25 if name == "loop_in_c" else 60.0)
             outcome = await on.hand.run(job, on.hand.attempt(job))
             outcomes[outcome.error.type if isinstance(outcome, Failed) else str(outcome)] += 1
 
@@ -363,3 +365,34 @@ def test_there_is_a_process_for_each_cpu_unless_said_otherwise() -> None:
     assert hand.processes is not None
     assert hand.processes.free.total_tokens == _cpus() >= 1
     assert Hand(Registry([]), Settings(), now=time.time).processes is None
+
+
+# ── in the worker ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_cancelled_job_is_stopped_at_once_and_its_slot_works_on(
+    start_system: StartSystem,
+) -> None:
+    system = await start_system([handler("loop_in_c"), handler("pid")], concurrency=1, processes=1)
+    id_ = await system.enqueue("loop_in_c")
+    await trio.sleep(1.0)
+    running = await system.service.get(id_)
+    assert running.state is State.RUNNING
+    assert running.progress is not None, "it is in its loop"
+    await system.service.cancel(id_)
+    with trio.fail_after(1):
+        assert (await system.until(id_)).state is State.CANCELLED
+        assert (await system.until(await system.enqueue("pid"))).state is State.DONE
+    system.worker.quiet()
+    await system.worker.drained.wait()
+
+
+async def test_a_crashed_attempt_is_retried_by_the_handlers_backoff(
+    start_system: StartSystem,
+) -> None:
+    soon = Backoff("fixed", 0.05, jitter=0.0)
+    system = await start_system([handler("leave", backoff=soon, max_attempts=2)])
+    job = await system.until(await system.enqueue("leave"))
+    assert (job.state, job.attempt) == (State.FAILED, 2)
+    assert job.error is not None
+    assert job.error.type == "Crashed"

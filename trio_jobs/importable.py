@@ -44,8 +44,8 @@ def pickled_type(type_: Any) -> bytes:
         data = pickle.dumps(type_)
     except Exception as error:
         raise ValueError(
-            f"the input type {type_!r} cannot be imported by name: define it at the top level of "
-            f"a module ({error})"
+            f"the input type {type_!r} cannot be imported by name: make it a class at the top "
+            f"level of a module ({error})"
         ) from None
     if b"__main__" in data:
         raise ValueError(
