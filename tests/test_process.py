@@ -5,6 +5,7 @@ Processes know no virtual time: real seconds here, but few of them.
 
 import logging
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,10 +19,11 @@ import trio
 
 from trio_jobs.backoff import Backoff
 from trio_jobs.config import Settings
+from trio_jobs.executor import child, process
 from trio_jobs.executor.attempt import Attempt
 from trio_jobs.executor.process import _cpus
 from trio_jobs.job import Failed, Outcome, Reason, Snoozed, State, Stopped, Succeeded
-from trio_jobs.registry import Handler, Registry
+from trio_jobs.registry import Ctx, Handler, Registry
 from trio_jobs.storage.records import Claimed
 from trio_jobs.worker.hand import Hand
 from trio_jobs.worker.log_capture import installed
@@ -127,6 +129,11 @@ async def test_a_handler_knows_what_it_would_know_elsewhere() -> None:
             params={"x": "2"},
         )  # fmt: skip
         assert upload == Succeeded(b"\xff\0\xff\0", "application/octet-stream")
+
+
+def test_what_a_handler_is_given_is_all_that_was_promised() -> None:
+    given = set(vars(child.Ctx)) | set(child.Ctx.__init__.__code__.co_names)
+    assert {name for name in vars(Ctx) if not name.startswith("_")} <= given
 
 
 async def test_an_input_that_is_none_any_more_fails_for_good_without_a_process() -> None:
@@ -259,6 +266,13 @@ async def test_an_endless_loop_in_c_is_killed_at_its_timeout_and_the_slot_works_
         assert await on.result("pid") != first
 
 
+async def test_the_jobs_own_deadline_kills_too() -> None:
+    async with bench(handler("loop_in_c")) as on:
+        start = trio.current_time()
+        assert await on.run("loop_in_c", deadline=time.time() + 0.4) == Stopped(Reason.DEADLINE)
+        assert 0.3 <= trio.current_time() - start < 1.4
+
+
 @pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.SHUTDOWN])
 async def test_a_stop_kills_at_once(reason: Reason) -> None:
     async with bench(handler("loop_in_c"), handler("pid")) as on, trio.open_nursery() as nursery:
@@ -319,6 +333,27 @@ async def test_a_thread_left_behind_does_not_keep_the_process() -> None:
     async with bench(handler("leave_thread"), handler("pid")) as on:
         await on.result("leave_thread")
         assert await on.result("pid")
+
+
+async def test_a_process_that_dies_idle_is_replaced_and_nobodys_failure() -> None:
+    async with bench(handler("pid")) as on:
+        first = await on.result("pid")
+        os.kill(first, signal.SIGKILL)
+        await trio.sleep(0.1)
+        second = await on.result("pid")
+        assert second != first
+        os.kill(second, signal.SIGKILL)
+
+
+async def test_idle_processes_end_after_a_while_and_are_buried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "IDLE", 0.2)
+    async with bench(handler("pid")) as on:
+        first = await on.result("pid")
+        await trio.sleep(0.8)
+        assert first not in children(os.getpid())
+        assert await on.result("pid") != first
 
 
 async def test_signals_for_all_processes_of_a_service_are_for_the_parent_to_judge() -> None:

@@ -3,7 +3,9 @@
     run(attempt, errand) ──▶ trio-parallel ──pipe──▶ child.run ──▶ the handler
     the attempt          ◀── relay ◀──Unix socket── voice  ◀── progress, log lines
 
-What that costs (2 cores, Python 3.11, no-op handler): FIGURES
+What that costs, on 2 cores with Python 3.11 and a handler that does nothing: 74 ms in a new process
+(all of it Python's and our imports, 25 of them `importlib.metadata`; trio would add 50), 0.16 ms in
+a warm one (p99 0.19). An endless loop in C was gone 3 to 9 ms after its deadline.
 """
 
 import logging
