@@ -63,6 +63,8 @@ def test_isolation_is_derived_and_a_wrong_one_refused() -> None:
         Handler("point", run, isolation="thread")
     with pytest.raises(ValueError, match="max_memory needs"):
         Handler("plain", plain, max_memory=1)
+    with pytest.raises(ValueError, match="a number of bytes, not 0"):
+        Handler("plain", plain, isolation="process", max_memory=0)
     with pytest.raises(ValueError, match="make it a plain def"):
         Handler("point", run, isolation="process")
 

@@ -66,10 +66,7 @@ class Ctx(Protocol):
 class Handler:
     """One job type.
 
-    `run(input, ctx)` does the work: `async def` runs in the event loop, plain `def` in a thread or,
-    with `isolation="process"`, in a process: that one is killed when the job is to stop, and what
-    it breaks is its own. It is found there by its name and that of `input`; ValueError when they
-    have none (`importable`). `max_memory` is how many bytes it may allocate there.
+    `run(input, ctx)` does the work: `async def` runs in the event loop, plain `def` in a thread.
     It returns something msgspec can turn into JSON, or bytes (kept as they are), or None. It
     raises `errors.Fail` to end the job for good, `errors.Cancel` to have it cancelled,
     `errors.Retry` to come back at a time of its own, `errors.Snooze` to come back without being
@@ -79,6 +76,11 @@ class Handler:
     that msgspec knows; `check(input)` may refuse more, by raising InvalidInput. With
     `accepts_upload`, raw bodies are taken as well: `input` then comes from the query parameters
     and the body is `ctx.upload`; `check_upload` replaces `check` there.
+
+    With `isolation="process"`, a plain `def` runs in a process that is killed when the job is to
+    stop, and what it breaks there is its own. Function and `input` are found by name: ValueError,
+    with what to do, when they cannot be (`importable`). `max_memory` is how many bytes a job may
+    allocate there; past that it gets a MemoryError. Left out, `isolation` is as `run` says.
 
     `timeout` is in seconds, per attempt. None leaves timeout and max_attempts to the settings.
     """
@@ -112,6 +114,8 @@ class Handler:
     def _must_be_importable(self) -> None:
         if self.is_async:
             raise ValueError(f"{self.type}: an async handler runs in the loop: make it a plain def")
+        if self.max_memory is not None and self.max_memory <= 0:
+            raise ValueError(f"{self.type}: max_memory is a number of bytes, not {self.max_memory}")
         try:
             name_of(self.run)
             pickled_type(self.input)

@@ -40,7 +40,7 @@ class Hand:
         self._unlimited = trio.CapacityLimiter(inf)
 
     def attempt(self, job: Claimed) -> Attempt:
-        """A run of `job` that begins now, or when there is a thread for it."""
+        """A run of `job` that begins now, or when there is a thread or a process for it."""
         handler = self._registry[job.type]
         return Attempt(
             job_id=job.id,
