@@ -11,7 +11,10 @@ import trio
 import trio.testing
 
 from trio_jobs.errors import Cancel, Fail, Retry, Snooze
-from trio_jobs.executor import MAX_MESSAGE, MAX_WAIT, Attempt, describe, execute
+from trio_jobs.executor.attempt import Attempt
+from trio_jobs.executor.description import MAX_MESSAGE, describe
+from trio_jobs.executor.ending import MAX_WAIT
+from trio_jobs.executor.execution import execute
 from trio_jobs.job import Failed, Outcome, Reason, Stopped, Succeeded
 
 from .conftest import EPOCH

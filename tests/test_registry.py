@@ -55,6 +55,20 @@ def test_async_and_plain_handlers_are_told_apart() -> None:
     assert not Handler("plain", plain).is_async
 
 
+def test_isolation_is_derived_and_a_wrong_one_refused() -> None:
+    assert (POINT.isolation, Handler("plain", plain).isolation) == ("async", "thread")
+    process = Handler("plain", plain, isolation="process", max_memory=1)
+    assert (process.isolation, process.is_async) == ("process", False)
+    with pytest.raises(ValueError, match="runs as async, not thread"):
+        Handler("point", run, isolation="thread")
+    with pytest.raises(ValueError, match="max_memory needs"):
+        Handler("plain", plain, max_memory=1)
+    with pytest.raises(ValueError, match="a number of bytes, not 0"):
+        Handler("plain", plain, isolation="process", max_memory=0)
+    with pytest.raises(ValueError, match="make it a plain def"):
+        Handler("point", run, isolation="process")
+
+
 def test_a_payload_becomes_the_input() -> None:
     assert POINT.decode(b'{"x": 1, "path": [{"a": 2}]}') == Point(1, path=[{"a": 2}])
 

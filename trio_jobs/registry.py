@@ -8,12 +8,16 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from .backoff import Backoff
 from .errors import InvalidInput, UnknownType
+from .importable import name_of, pickled_type
+
+Isolation = Literal["async", "thread", "process"]
+_DERIVED: Any = None
 
 
 class Ctx(Protocol):
@@ -53,7 +57,8 @@ class Ctx(Protocol):
         """For plain (thread) handlers: stops here when the job was cancelled or timed out.
 
         It raises `trio.Cancelled`; let it pass (`except Exception` does). Call it about ten times a
-        second. In async handlers every `await` already is one, and this does nothing.
+        second. In async handlers every `await` already is one, and a process is killed: there this
+        does nothing.
         """
 
 
@@ -72,6 +77,11 @@ class Handler:
     `accepts_upload`, raw bodies are taken as well: `input` then comes from the query parameters
     and the body is `ctx.upload`; `check_upload` replaces `check` there.
 
+    With `isolation="process"`, a plain `def` runs in a process that is killed when the job is to
+    stop, and what it breaks there is its own. Function and `input` are found by name: ValueError,
+    with what to do, when they cannot be (`importable`). `max_memory` is how many bytes a job may
+    allocate there; past that it gets a MemoryError. Left out, `isolation` is as `run` says.
+
     `timeout` is in seconds, per attempt. None leaves timeout and max_attempts to the settings.
     """
 
@@ -85,10 +95,32 @@ class Handler:
     accepts_upload: bool = False
     check: Callable[[Any], None] | None = None
     check_upload: Callable[[Any], None] | None = None
+    isolation: Isolation = _DERIVED
+    max_memory: int | None = None
     is_async: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.run))
+        plainly: Isolation = "async" if self.is_async else "thread"
+        if self.isolation == "process":
+            self._must_be_importable()
+        elif self.isolation not in (_DERIVED, plainly):
+            raise ValueError(f"{self.type}: this handler runs as {plainly}, not {self.isolation}")
+        elif self.max_memory is not None:
+            raise ValueError(f'{self.type}: max_memory needs isolation="process"')
+        else:
+            object.__setattr__(self, "isolation", plainly)
+
+    def _must_be_importable(self) -> None:
+        if self.is_async:
+            raise ValueError(f"{self.type}: an async handler runs in the loop: make it a plain def")
+        if self.max_memory is not None and self.max_memory <= 0:
+            raise ValueError(f"{self.type}: max_memory is a number of bytes, not {self.max_memory}")
+        try:
+            name_of(self.run)
+            pickled_type(self.input)
+        except ValueError as error:
+            raise ValueError(f"{self.type}: a process cannot find its handler: {error}") from None
 
     def decode(self, payload: bytes) -> Any:
         """The payload as `input`; InvalidInput says which member is wrong."""

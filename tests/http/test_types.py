@@ -12,6 +12,7 @@ from trio_jobs.config import Settings
 from trio_jobs.http.types import type_view
 from trio_jobs.registry import Ctx, Handler
 
+from ..process_handlers import pid
 from .asgi import opened
 
 
@@ -38,6 +39,10 @@ async def test_each_type_has_the_schemas_of_its_input_and_output(
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"message_id": 1}, types["send_email"]["output"])
     assert all(one["summary"] for one in types.values())
+
+
+def test_a_handler_in_a_process_is_shown_as_such() -> None:
+    assert type_view(Handler("pid", pid, isolation="process")).isolation == "process"
 
 
 def test_a_type_that_no_schema_can_say_is_listed_all_the_same() -> None:

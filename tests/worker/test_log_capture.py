@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_jobs.executor import Attempt
+from trio_jobs.executor.attempt import Attempt
 from trio_jobs.registry import Ctx, Handler
 from trio_jobs.worker import log_capture
 

@@ -1,8 +1,9 @@
-"""One attempt of one job, in one cancel scope -> how it ended."""
+"""One attempt of one job, in one cancel scope -> how it ended.
 
-from .attempt import Attempt
-from .description import MAX_MESSAGE, describe
-from .diary import Line, Step
-from .execution import MAX_WAIT, execute
+    execution ── runs work in the loop or a thread ──▶ ending ──▶ an Outcome
+    process   ── sends an errand to a process ───────▶ child: runs it there, ending ──▶ an Outcome
+    relay     ◀── what the handler says meanwhile ──── voice
 
-__all__ = ["MAX_MESSAGE", "MAX_WAIT", "Attempt", "Line", "Step", "describe", "execute"]
+Import from its modules: what the processes of handlers need (`child` and all it imports) does
+without trio, which alone would take half as long as all the rest of their start.
+"""

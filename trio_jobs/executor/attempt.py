@@ -1,20 +1,19 @@
 """One run of a handler: when it must end, why it was stopped, what it says meanwhile."""
 
-from math import inf, isfinite
+from math import inf
 
 import trio
 
 from ..job import Reason
-from ..texts import Redact, shortened
-from .description import MAX_NAME
+from ..texts import Redact
 from .diary import Diary, Line, Step
 
 
 class Attempt:
     """One run of a handler, and what the handler may know of it and say meanwhile (`registry.Ctx`).
 
-    `timeout` is in seconds and counts from now or, in a thread, from `start_clock`; `started_at`,
-    `now` and the job's own deadline are in Unix seconds.
+    `timeout` is in seconds and counts from now or, in a thread or process, from `start_clock`;
+    `started_at`, `now` and the job's own deadline are in Unix seconds.
 
     Whoever stops an attempt says why first (`stop`); the one thing that cancels without a word is
     the scope's own deadline, and that is the timeout or the job's deadline, whichever is sooner.
@@ -23,8 +22,9 @@ class Attempt:
     """
 
     __slots__ = (
-        "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_thread",
-        "job_id", "max_attempts", "reason", "redact", "scope", "timeout", "traceparent", "upload",
+        "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_process",
+        "in_thread", "job_id", "max_attempts", "reason", "redact", "scope", "timeout",
+        "traceparent", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,7 @@ class Attempt:
         content_type: str = "application/json",
         traceparent: str | None = None,
         in_thread: bool = False,
+        in_process: bool = False,
         redact: Redact = str,
     ) -> None:
         self.job_id = job_id
@@ -52,10 +53,11 @@ class Attempt:
         self.content_type = content_type
         self.traceparent = traceparent
         self.in_thread = in_thread
+        self.in_process = in_process
         self.redact = redact
         self.abandoned = False  # it ignored its cancellation, and others went on without it
         seconds_left = job_deadline - now
-        timed_out = not in_thread and timeout < seconds_left
+        timed_out = not (in_thread or in_process) and timeout < seconds_left
         self.reason = Reason.TIMEOUT if timed_out else Reason.DEADLINE
         limit = timeout if timed_out else seconds_left
         self.scope = trio.CancelScope(deadline=trio.current_time() + limit)
@@ -63,7 +65,7 @@ class Attempt:
         self.diary: Diary | None = None  # most jobs say nothing
 
     def start_clock(self) -> None:
-        """In a thread, the timeout counts from here: waiting for a free one does not count."""
+        """The timeout of a thread or process counts from here: waiting for a free one does not."""
         limit = trio.current_time() + self.timeout
         if limit < self.scope.deadline:
             self.scope.deadline = limit
@@ -99,18 +101,13 @@ class Attempt:
             trio.from_thread.check_cancelled()
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
-        for number in (done, total):
-            if number is not None and not isfinite(number):
-                raise ValueError(f"progress is told in numbers, not {number!r}")
-        note = None if note is None else shortened(str(note), MAX_NAME, self.redact)
-        # Fractions, NumPy's numbers and True are numbers, but not in everybody's JSON.
-        total = None if total is None else float(total)
-        self._open_diary().step = Step(float(done), total, note)
+        self.open_diary().step = Step.told(done, total, note, self.redact)
 
     def log(self, line: Line) -> None:
-        self._open_diary().add(line)
+        self.open_diary().add(line)
 
-    def _open_diary(self) -> Diary:
+    def open_diary(self) -> Diary:
+        """Where all it says is kept."""
         if self.diary is None:
             self.diary = Diary(self.redact)
         return self.diary

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from math import isfinite
 from typing import NamedTuple
 
 from ..texts import Redact, shortened
@@ -25,6 +26,16 @@ class Step(NamedTuple):
     done: float
     total: float | None
     note: str | None
+
+    @classmethod
+    def told(cls, done: float, total: float | None, note: str | None, redact: Redact) -> "Step":
+        """What a handler said; ValueError for what is no number."""
+        for number in (done, total):
+            if number is not None and not isfinite(number):
+                raise ValueError(f"progress is told in numbers, not {number!r}")
+        note = None if note is None else shortened(str(note), MAX_NAME, redact)
+        # Fractions, NumPy's numbers and True are numbers, but not in everybody's JSON.
+        return cls(float(done), None if total is None else float(total), note)
 
 
 class Diary:

@@ -1,11 +1,11 @@
 """The job types that this process knows, with what they take and give as JSON Schema."""
 
 import inspect
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
-from ..registry import Handler
+from ..registry import Handler, Isolation
 from ..service import Scope
 from .answer import Answer
 from .call import Call, Route
@@ -26,7 +26,7 @@ class TypeView(msgspec.Struct):
     output: dict[str, Any]
     timeout: float | None
     max_attempts: int | None
-    isolation: Literal["async", "thread"]
+    isolation: Isolation
     accepts_upload: bool
 
 
@@ -49,7 +49,7 @@ def type_view(handler: Handler) -> TypeView:
         output=schema_of(_returned(handler.run)),
         timeout=handler.timeout,
         max_attempts=handler.max_attempts,
-        isolation="async" if handler.is_async else "thread",
+        isolation=handler.isolation,
         accepts_upload=handler.accepts_upload,
     )
 

@@ -8,7 +8,7 @@ import trio
 from .. import clock
 from ..config import Settings
 from ..errors import Unavailable
-from ..executor import Attempt
+from ..executor.attempt import Attempt
 from ..storage.base import Store
 from ..storage.records import Claimed
 from .hand import Hand

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from .. import clock
-from ..executor import Attempt, Line
+from ..executor.attempt import Attempt
+from ..executor.diary import Line
 from ..logs import said
 
 current: ContextVar[tuple[Attempt, clock.Now] | None] = ContextVar("current", default=None)

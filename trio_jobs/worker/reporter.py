@@ -7,7 +7,8 @@ import trio
 
 from .. import clock
 from ..errors import Unavailable
-from ..executor import Attempt, Line, Step
+from ..executor.attempt import Attempt
+from ..executor.diary import Line, Step
 from ..storage.base import Store
 from ..storage.records import Claimed, LogLine, Progress, Report
 from .running import Running

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import trio
 
-from ..executor import Attempt
+from ..executor.attempt import Attempt
 from ..storage.records import Claimed
 
 

@@ -13,7 +13,7 @@ import trio
 
 from .. import clock
 from ..config import Settings
-from ..executor import Attempt
+from ..executor.attempt import Attempt
 from ..job import Error, Outcome, Reason, Stopped
 from ..logs import about, about_id
 from ..metrics import Metrics
@@ -125,6 +125,8 @@ class Worker:
         async with trio.open_nursery() as helpers:
             if self._heartbeat:
                 await helpers.start(self._beating().run)
+            if self._hand.processes is not None:
+                await helpers.start(self._hand.processes.run)
             helpers.start_soon(self._reporter.run)
             helpers.start_soon(self._cancels.run)
             async with trio.open_nursery() as nursery:
@@ -176,8 +178,7 @@ class Worker:
         outcome = await self._hand.run(job, attempt)
         if attempt.abandoned:
             self.stuck -= 1
-            if attempt.in_thread:
-                self._hand.threads.total_tokens -= 1
+            self._hand.regain(attempt)
             return False
         self._ended(job, outcome, attempt)
         return True
@@ -233,8 +234,7 @@ class Worker:
         attempt.abandoned = True
         self.stuck += 1
         self._slots -= 1
-        if attempt.in_thread:
-            self._hand.threads.total_tokens += 1  # its thread is lost until it returns
+        self._hand.lose(attempt)
         seconds = trio.current_time() - attempt.stopping_since
         message = f"it did not stop within {seconds:.1f} s of being cancelled ({attempt.reason})"
         log.error("job %s (%s) is stuck: %s", job.id, job.type, message, extra=about(job))
