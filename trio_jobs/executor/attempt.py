@@ -1,6 +1,7 @@
 """One run of a handler: when it must end, why it was stopped, what it says meanwhile."""
 
 from math import inf, isfinite
+from typing import Any
 
 import trio
 
@@ -24,7 +25,8 @@ class Attempt:
 
     __slots__ = (
         "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_thread",
-        "job_id", "max_attempts", "reason", "redact", "scope", "timeout", "traceparent", "upload",
+        "job_id", "max_attempts", "reason", "redact", "resources", "scope", "timeout",
+        "traceparent", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,7 @@ class Attempt:
         traceparent: str | None = None,
         in_thread: bool = False,
         redact: Redact = str,
+        resources: Any = None,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
@@ -53,6 +56,7 @@ class Attempt:
         self.traceparent = traceparent
         self.in_thread = in_thread
         self.redact = redact
+        self.resources = resources
         self.abandoned = False  # it ignored its cancellation, and others went on without it
         seconds_left = job_deadline - now
         timed_out = not in_thread and timeout < seconds_left

@@ -170,6 +170,13 @@ class Runtime:
             nursery.cancel_scope.cancel()
 
     async def _drain(self, worker: Worker, end_of_grace: float) -> None:
+        """Until what it does has ended, one way or the other, and what its handlers share."""
+        await self._end_jobs(worker, end_of_grace)
+        if not worker.stuck:
+            with trio.move_on_after(self._settings.cleanup_grace):
+                await worker.closed.wait()
+
+    async def _end_jobs(self, worker: Worker, end_of_grace: float) -> None:
         worker.quiet()
         if worker.running:
             log.warning(

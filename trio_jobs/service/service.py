@@ -118,7 +118,7 @@ class Service:
             raise Unavailable("The service is stopping; try again in a moment.", retry_after=5.0)
         if self._limited:
             for order in orders:
-                self._demand(order.type, order.queue)
+                self._demand(order.type, self._checks.queue_of(order))
                 if order.on_conflict == "replace" and self._grant.queues is not None:
                     # The one that holds the key may be in any queue.
                     raise Denied("A token that is limited to queues cannot replace jobs.")

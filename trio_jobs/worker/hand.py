@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
+from typing import Any
 
 import trio
 
@@ -13,13 +14,16 @@ from ..config import Settings
 from ..executor import Attempt, describe, execute
 from ..job import Failed, Outcome, Reason, Stopped, Verdict, judge
 from ..redaction import Redactor
-from ..registry import Handler, Registry
+from ..registry import Handler, Lifespan, Registry
 from ..storage.records import Claimed, is_json
 from .log_capture import current
 
 
 class Hand:
-    """What all slots of a worker need to run a job; `threads` are those of plain handlers."""
+    """What all slots of a worker need to run a job.
+
+    `threads` are those of plain handlers, `resources` what their lifespans have opened.
+    """
 
     def __init__(self, registry: Registry, settings: Settings, *, now: clock.Now) -> None:
         self._registry = registry
@@ -27,6 +31,7 @@ class Hand:
         self._now = now
         self._redact = Redactor(settings.redact, settings.secrets).text
         self.threads = trio.CapacityLimiter(settings.threads)
+        self.resources: dict[Lifespan, Any] = {}
         self._unlimited = trio.CapacityLimiter(inf)
 
     def attempt(self, job: Claimed) -> Attempt:
@@ -45,11 +50,8 @@ class Hand:
             traceparent=job.traceparent,
             in_thread=not handler.is_async,
             redact=self._redact,
+            resources=handler.lifespan and self.resources[handler.lifespan],
         )
-
-    @property
-    def types(self) -> list[str]:
-        return self._registry.types
 
     def judge(self, job: Claimed, outcome: Outcome) -> Verdict | None:
         """What becomes of the job now; its own backoff goes before that of its handler."""
