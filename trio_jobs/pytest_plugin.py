@@ -1,11 +1,13 @@
 """The pytest plugin: the fixture `jobs`, for tests with pytest-trio.
 
-@pytest.fixture
-def jobs_app():          # in conftest.py
-    return tasks.app
+    @pytest.fixture
+    def jobs_app():  # in conftest.py
+        return tasks.app
 
-async def test_thumbnails(jobs):
-    assert (await jobs.run(tasks.thumbnail, Thumb("a.png"))).result == b"…"
+    async def test_thumbnails(jobs, autojump_clock):
+        assert (await jobs.run(tasks.thumbnail, Thumb("a.png"))).result == b"a.png@320"
+
+`autojump_clock` is pytest-trio's virtual time, which sees only what the test itself asks for.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +24,7 @@ def jobs_app() -> Any:
 
 
 @pytest.fixture
-async def jobs(jobs_app: Any, autojump_clock: Any, tmp_path: Path) -> AsyncIterator[Any]:
+async def jobs(jobs_app: Any, tmp_path: Path) -> AsyncIterator[Any]:
     """A `trio_jobs.testing.Rehearsal` of `jobs_app`."""
     from .testing import rehearsing
 

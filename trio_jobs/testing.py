@@ -13,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 import trio
+import trio.testing
 
 from .app import Jobs
 from .app.handle import result_of
@@ -176,8 +177,11 @@ def now() -> float:
 
 @asynccontextmanager
 async def rehearsing(app: Jobs, directory: Path) -> AsyncIterator[Rehearsal]:
-    """`app`, open on a database of its own in `directory`. Needs a clock such as trio's MockClock
-    with an autojump threshold of 0."""
+    """`app`, open on a database of its own in `directory`. RuntimeError where time is real."""
+    if not isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock):
+        raise RuntimeError(  # noqa: TRY004 - nobody passed it
+            "jobs are rehearsed in virtual time: let the test take autojump_clock"
+        )
     settings = _settings(directory)
     registry = Registry(map(_in_place, app.registry(settings)))
     store = SqliteStore(directory / "rehearsal.db", durable=False, run_sync=_run_in_place)

@@ -76,8 +76,23 @@ async def running(
     """The service, while its parts run.
 
     At the end running jobs have `shutdown_grace` seconds; when the block was cancelled or has
-    failed, they are cancelled at once. Either way they go back to their queue without charge.
+    failed, they are cancelled at once. Those that do not end go back to their queue, uncharged.
+    A single error, of the block or of a part, comes out as it is, in no group.
     """
+    try:
+        async with _running(settings, registry, workers=workers) as service:
+            yield service
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            [error] = error.exceptions
+        raise error from error.__cause__
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, registry: Registry, *, workers: bool
+) -> AsyncIterator[Service]:
     engine = _Engine(settings, registry, workers=workers)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)
