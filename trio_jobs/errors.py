@@ -16,6 +16,9 @@
     │   ├── StoreLocked       the operator's: another process owns the file
     │   ├── SchemaMismatch    the operator's: written by a newer trio_jobs
     │   └── StoreBroken       the machine's: an I/O error; fatal, never retried
+    ├── JobFailed             the handler's: the job that was waited for has no result
+    ├── TimedOut              nobody's: it has not ended yet
+    ├── NotOpen               the program's: it enqueues where nothing is open
     ├── ConfigError           the operator's: a setting is wrong
     └── Steering              raised by a handler to say how its attempt ends
         ├── Fail              for good, no more attempts
@@ -105,6 +108,34 @@ class SchemaMismatch(StoreError):
 
 class StoreBroken(StoreError):
     """The database failed to read or write its file; the process must stop."""
+
+
+class JobFailed(TrioJobsError):
+    """The job has failed or was cancelled.
+
+    `state` is `failed` or `cancelled`, `reason` why, if one is known; `type`, `message` and
+    `traceback` are of the error that its last attempt ended with ("" without one).
+    """
+
+    def __init__(
+        self, id: str, state: str, reason: str | None, type: str, message: str, traceback: str
+    ) -> None:
+        why = f"{type}: {message}" if type else reason or "no error is known"
+        super().__init__(f"Job {id} is {state}: {why}")
+        self.id = id
+        self.state = state
+        self.reason = reason
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+
+class TimedOut(TrioJobsError, TimeoutError):
+    """The job has not ended within the time that was given; it goes on."""
+
+
+class NotOpen(TrioJobsError):
+    """The app has no database open to put jobs into."""
 
 
 class ConfigError(TrioJobsError):

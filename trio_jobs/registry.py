@@ -6,6 +6,7 @@ is made from lists.
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, Protocol
@@ -48,6 +49,9 @@ class Ctx(Protocol):
 
     @property
     def cancel_reason(self) -> str | None: ...
+    @property
+    def resources(self) -> Any:
+        """What the handler's lifespan has yielded in this process; None without one."""
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
         """Tells how far it is, in units of its own. Cheap: only the newest is written, twice a
@@ -60,6 +64,9 @@ class Ctx(Protocol):
         second. In async handlers every `await` already is one, and a process is killed: there this
         does nothing.
         """
+
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,12 @@ class Handler:
     allocate there; past that it gets a MemoryError. Left out, `isolation` is as `run` says.
 
     `timeout` is in seconds, per attempt. None leaves timeout and max_attempts to the settings.
+
+    `queue` and `priority` are those of jobs that ask for none. `unique(input)` gives the unique key
+    of a job that brings none; None: it needs none. `keep` has rules such as `done=7d`, as the
+    setting of that name without the type. `concurrency` is how many jobs of this type run at a time
+    in one process; None: any number. Jobs of the `aliases` are run as well. `lifespan()` opens what
+    `ctx.resources` gives, once in each process that runs jobs.
     """
 
     type: str
@@ -97,6 +110,13 @@ class Handler:
     check_upload: Callable[[Any], None] | None = None
     isolation: Isolation = _DERIVED
     max_memory: int | None = None
+    queue: str = "default"
+    priority: int = 0
+    unique: Callable[[Any], str | None] | None = None
+    keep: tuple[str, ...] = ()
+    concurrency: int | None = None
+    aliases: tuple[str, ...] = ()
+    lifespan: Lifespan | None = None
     is_async: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -164,9 +184,10 @@ class Registry:
     def __init__(self, handlers: Iterable[Handler]) -> None:
         self._handlers: dict[str, Handler] = {}
         for handler in handlers:
-            if handler.type in self._handlers:
-                raise ValueError(f"two handlers for the type {handler.type!r}")
-            self._handlers[handler.type] = handler
+            for name in (handler.type, *handler.aliases):
+                if name in self._handlers:
+                    raise ValueError(f"two handlers for the type {name!r}")
+                self._handlers[name] = handler
 
     def __getitem__(self, type_: str) -> Handler:
         try:
@@ -180,8 +201,20 @@ class Registry:
             ) from None
 
     def __iter__(self) -> Iterator[Handler]:
-        return iter(self._handlers.values())
+        """Each handler once, whatever its aliases."""
+        return (handler for name, handler in self._handlers.items() if name == handler.type)
 
     @property
     def types(self) -> list[str]:
+        """All names that jobs may have, aliases included."""
         return sorted(self._handlers)
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """What the handlers say of how long their jobs are kept, as rules of the setting `keep`."""
+        return tuple(
+            f"{name}.{rule}"
+            for handler in self
+            for name in (handler.type, *handler.aliases)
+            for rule in handler.keep
+        )

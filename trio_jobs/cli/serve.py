@@ -14,12 +14,11 @@ import click
 import trio
 
 from .. import __version__, logs
-from ..builtin import handlers
 from ..config import Settings
 from ..redaction import Redactor
-from ..registry import Registry
 from ..runtime import Runtime, exit_code, reasons
 from .settings import load, setting_options
+from .target import Target
 
 log = logging.getLogger("trio_jobs")
 
@@ -27,9 +26,12 @@ MAX_DESCRIPTORS = 65_536
 
 
 @click.command()
+@click.argument("target", required=False, metavar="[MODULE:APP]")
 @setting_options()
-def serve(**flags: Any) -> None:
+def serve(target: str | None, **flags: Any) -> None:
     """Run the service: HTTP API and workers, in this process, until Ctrl-C.
+
+    MODULE:APP is a trio_jobs.Jobs with job types of your own, such as tasks:app.
 
     The first Ctrl-C lets running jobs end (up to --shutdown-grace), the second cancels them and
     puts them back into their queue, the third exits at once.
@@ -44,15 +46,18 @@ def serve(**flags: Any) -> None:
         redactor=Redactor(settings.redact, settings.secrets),
     ):
         tune_process()
-        code = _serve(settings)
+        code = _serve(settings, target)
     sys.exit(code)
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, name: str | None) -> int:
     """Until it has ended, for whatever reason; how the process exits. All it says is logged."""
     try:
-        registry = Registry(handlers(settings))
-        trio.run(Runtime(settings, registry, on_ready=partial(_greet, settings)).run)
+        target = Target(name, settings)
+        greet = partial(_greet, settings)
+        runtime = Runtime(target.settings, target.registry, on_ready=greet)
+        with target.bound(runtime.service):
+            trio.run(runtime.run)
     except (Exception, BaseExceptionGroup) as error:
         found = reasons(error)
         if found:

@@ -1,6 +1,7 @@
 """One run of a handler: when it must end, why it was stopped, what it says meanwhile."""
 
 from math import inf
+from typing import Any
 
 import trio
 
@@ -23,7 +24,7 @@ class Attempt:
 
     __slots__ = (
         "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_process",
-        "in_thread", "job_id", "max_attempts", "reason", "redact", "scope", "timeout",
+        "in_thread", "job_id", "max_attempts", "reason", "redact", "resources", "scope", "timeout",
         "traceparent", "upload",
     )  # fmt: skip
 
@@ -43,6 +44,7 @@ class Attempt:
         in_thread: bool = False,
         in_process: bool = False,
         redact: Redact = str,
+        resources: Any = None,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
@@ -55,6 +57,7 @@ class Attempt:
         self.in_thread = in_thread
         self.in_process = in_process
         self.redact = redact
+        self.resources = resources
         self.abandoned = False  # it ignored its cancellation, and others went on without it
         seconds_left = job_deadline - now
         timed_out = not (in_thread or in_process) and timeout < seconds_left

@@ -43,12 +43,13 @@ _PAYLOAD = [
 class Options(msgspec.Struct, kw_only=True):
     """What every job may ask for. `delay`, `timeout`, `unique_for` and `wait` are seconds.
 
-    `run_at` is RFC 3339; `deadline` too, or a number of seconds from now.
+    `run_at` is RFC 3339; `deadline` too, or a number of seconds from now. Without a queue or a
+    priority the job gets those of its type: the queue `default` and 0, unless its handler says.
     """
 
     type: Name
-    queue: Name = "default"
-    priority: Priority = 0
+    queue: Name | None = None
+    priority: Priority | None = None
     delay: Delay | None = None
     run_at: Time | None = None
     timeout: Duration | None = None

@@ -26,6 +26,7 @@ from ..storage import open_store
 from ..worker import Worker
 from .lag import watch_lag
 from .signals import Signals
+from .tokens import demand_tokens
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Runtime:
     """`run` returns when everything has been stopped in order.
 
     `on_ready(addresses)` is called once, when the service accepts jobs and works on them.
+    `service` is for those who enqueue in this process.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Runtime:
             shared=settings.shared,
             metrics=metrics,
         )
-        self._service = Service(self._store, registry, settings, hands=self._hands, metrics=metrics)
+        self.service = Service(self._store, registry, settings, hands=self._hands, metrics=metrics)
         self._worker = (
             Worker(self._store, registry, settings, metrics=metrics) if settings.worker else None
         )
@@ -70,9 +72,9 @@ class Runtime:
         with self._signals.handled():
             async with trio.open_nursery() as nursery:
                 store = await nursery.start(self._run_store)
-                await self._check_tokens()
+                await demand_tokens(self.service, self._settings)
                 await nursery.start(self._part, self._maintenance.run)
-                await nursery.start(self._part, self._service.watch.run)
+                await nursery.start(self._part, self.service.watch.run)
                 if self._worker is not None:
                     await nursery.start(self._part, self._worker.run)
                 nursery.start_soon(watch_lag, self._metrics)
@@ -90,19 +92,6 @@ class Runtime:
                     sys.stderr.flush()
                     os._exit(0)
                 nursery.cancel_scope.cancel()
-
-    async def _check_tokens(self) -> None:
-        """Raises ConfigError when everybody needs a token and there is none."""
-        if not self._settings.needs_tokens:
-            return
-        if not await self._service.tokens.all():
-            raise ConfigError(
-                f"{self._settings.bind}: whoever asks needs a token there, and none has been made. "
-                "Make one: trio-jobs token create NAME --scope admin "
-                f"--database {self._settings.database}"
-            )
-        if self._settings.tls_cert is None:
-            log.warning("tokens and jobs travel unencrypted: set tls_cert, or put TLS in front")
 
     async def _part(
         self, run: Callable[..., Awaitable[None]], *, task_status: trio.TaskStatus[None]
@@ -132,7 +121,7 @@ class Runtime:
         """HTTP, restarted when it fails: jobs outlive it. Only its first start may fail."""
         start = partial(
             serve,
-            self._service,
+            self.service,
             self._settings,
             shutdown_trigger=self._close_http.wait,
         )
@@ -159,7 +148,7 @@ class Runtime:
 
     async def _step_down(self) -> None:
         end_of_grace = trio.current_time() + self._settings.shutdown_grace
-        self._service.drain()
+        self.service.drain()
         if self._worker is not None:
             await self._drain(self._worker, end_of_grace)
         self._close_http.set()
@@ -170,6 +159,13 @@ class Runtime:
             nursery.cancel_scope.cancel()
 
     async def _drain(self, worker: Worker, end_of_grace: float) -> None:
+        """Until what it does has ended, one way or the other, and what its handlers share."""
+        await self._end_jobs(worker, end_of_grace)
+        if not worker.stuck:
+            with trio.move_on_after(self._settings.cleanup_grace):
+                await worker.closed.wait()
+
+    async def _end_jobs(self, worker: Worker, end_of_grace: float) -> None:
         worker.quiet()
         if worker.running:
             log.warning(

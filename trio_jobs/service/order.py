@@ -1,5 +1,6 @@
 """What a job must be before it is stored."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -38,8 +39,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes = b"{}"
     content_type: str = "application/json"
     params: dict[str, str] | None = None
-    queue: str = "default"
-    priority: int = 0
+    queue: str | None = None
+    priority: int | None = None
     delay: float | None = None
     run_at: float | None = None
     timeout: float | None = None
@@ -64,8 +65,8 @@ class Checks:
     def new_job(self, order: Order, now: float) -> NewJob:
         check_name("a type", order.type, "/type")
         handler = self._registry[order.type]
-        self._check_options(order, now)
-        self._check_payload(order, handler)
+        self._check_options(order, handler, now)
+        order = self._completed(order, handler, self._check_payload(order, handler))
         run_at = now
         if order.run_at is not None:
             run_at = order.run_at
@@ -77,8 +78,8 @@ class Checks:
         return NewJob(
             id=self._ids.new(),
             type=order.type,
-            queue=order.queue,
-            priority=order.priority,
+            queue=handler.queue if order.queue is None else order.queue,
+            priority=handler.priority if order.priority is None else order.priority,
             state=State.SCHEDULED if run_at > now else State.QUEUED,
             max_attempts=order.max_attempts or handler.max_attempts or self._settings.max_attempts,
             timeout=order.timeout,
@@ -97,6 +98,20 @@ class Checks:
             traceparent=order.traceparent,
         )
 
+    def queue_of(self, order: Order) -> str:
+        """Where a job of this order would go."""
+        return self._registry[order.type].queue if order.queue is None else order.queue
+
+    @staticmethod
+    def _completed(order: Order, handler: Handler, input_: Any) -> Order:
+        """With the unique key that its handler gives it, if it has none of its own."""
+        if handler.unique is None or order.unique_key is not None:
+            return order
+        key = handler.unique(input_)
+        if key is not None and not KEY.match(key):  # too long, or no ASCII: any key will do
+            key = hashlib.sha256(key.encode()).hexdigest()
+        return msgspec.structs.replace(order, unique_key=key)
+
     def amendment(self, changes: Amendment, now: float) -> None:
         """Raises InvalidInput for values that no job may have."""
         in_range("priority", changes.priority, -MAX_PRIORITY, MAX_PRIORITY)
@@ -106,7 +121,7 @@ class Checks:
             check_name("queue", changes.queue, "/queue")
         self._check_tags(changes.tags or [])
 
-    def _check_options(self, order: Order, now: float) -> None:
+    def _check_options(self, order: Order, handler: Handler, now: float) -> None:
         in_range("priority", order.priority, -MAX_PRIORITY, MAX_PRIORITY)
         in_range("delay", order.delay, 0, MAX_SECONDS)
         in_range("timeout", order.timeout, 0.001, MAX_SECONDS)
@@ -114,14 +129,15 @@ class Checks:
         in_range("run_at", order.run_at, 0, now + MAX_SECONDS)
         if order.delay is not None and order.run_at is not None:
             raise InvalidInput("delay and run_at exclude each other", "/delay")
-        check_name("queue", order.queue, "/queue")
+        if order.queue is not None:
+            check_name("queue", order.queue, "/queue")
         self._check_tags(order.tags)
         if order.backoff is not None:
             try:
                 Backoff.of(order.backoff)
             except ValueError as error:
                 raise InvalidInput(f"backoff: {error}", "/backoff") from None
-        if order.unique_key is not None:
+        if order.unique_key is not None or handler.unique is not None:
             _check_unique(order)
         elif order.unique_for is not None:
             raise InvalidInput("unique_for needs a unique_key", "/unique_for")
@@ -134,7 +150,8 @@ class Checks:
         for index, tag in enumerate(tags):
             check_name("a tag", tag, f"/tags/{index}")
 
-    def _check_payload(self, order: Order, handler: Handler) -> None:
+    def _check_payload(self, order: Order, handler: Handler) -> Any:
+        """What the handler will get."""
         if is_json(order.content_type):
             size, limit, setting = len(order.payload), self._settings.max_payload, "max_payload"
         else:
@@ -145,17 +162,16 @@ class Checks:
             )
         if is_json(order.content_type):
             try:
-                handler.decode(order.payload)
+                return handler.decode(order.payload)
             except InvalidInput as error:
                 error.pointer = f"/input{error.pointer}"
                 raise
-        elif handler.accepts_upload:
-            handler.decode_params(order.params or {})
-        else:
-            raise InvalidInput(
-                f"{handler.type} takes JSON; send Content-Type: application/json "
-                '{"type": …, "input": …}'
-            )
+        if handler.accepts_upload:
+            return handler.decode_params(order.params or {})
+        raise InvalidInput(
+            f"{handler.type} takes JSON; send Content-Type: application/json "
+            '{"type": …, "input": …}'
+        )
 
 
 def idempotency(key: tuple[str, str] | None, now: float) -> Key | None:
@@ -187,7 +203,7 @@ def _check_deadline(deadline: float, run_at: float, now: float) -> None:
 
 
 def _check_unique(order: Order) -> None:
-    if not KEY.match(order.unique_key or ""):
+    if order.unique_key is not None and not KEY.match(order.unique_key):
         raise InvalidInput("unique_key is 1 to 255 printable ASCII characters", "/unique_key")
     in_range("unique_for", order.unique_for, 0.001, MAX_SECONDS)
     if order.on_conflict not in ON_CONFLICT:

@@ -14,6 +14,7 @@ from ..storage.records import Claimed
 from .hand import Hand
 from .queue_limits import QueueLimits
 from .running import Running
+from .type_limits import TypeLimits
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Feeder:
         hand: Hand,
         running: Running,
         limits: QueueLimits,
+        type_limits: TypeLimits,
         settings: Settings,
         *,
         now: clock.Now,
@@ -44,6 +46,7 @@ class Feeder:
         self._hand = hand
         self._running = running
         self._limits = limits
+        self._type_limits = type_limits
         self._settings = settings
         self._now = now
         self._take = take
@@ -57,7 +60,12 @@ class Feeder:
 
     def hand_is_free(self, job: Claimed | None = None) -> None:
         """A slot is idle now, after `job` when it ran one."""
-        if job is None or self._hungry or self._limits.may_hold_more(job.queue):
+        if (
+            job is None
+            or self._hungry
+            or self._limits.may_hold_more(job.queue)
+            or job.type in self._type_limits
+        ):
             self._store.doorbell.ring()
 
     async def run(self, send: trio.MemorySendChannel[Work]) -> None:
@@ -66,20 +74,33 @@ class Feeder:
             while not self.quiet:
                 idle = send.statistics().tasks_waiting_receive
                 if self._hungry and idle:
-                    for job in await self._claim(idle):
-                        attempt = self._hand.attempt(job)
-                        self._take(job, attempt)
-                        send.send_nowait((job, attempt))
+                    types, most = self._type_limits.scarcest(idle)
+                    got = await self._hand_over(types, most, send)
+                    if most < idle and got == most:
+                        await self._hand_over(self._type_limits.unlimited, idle - got, send)
+                        self._hungry = True
                 else:
                     await self._store.doorbell.wait(self._settings.poll_interval)
                     self._hungry = True  # silence counts as a ring: the poll beneath the doorbell
 
-    async def _claim(self, idle: int) -> list[Claimed]:
+    async def _hand_over(
+        self, types: list[str], idle: int, send: trio.MemorySendChannel[Work]
+    ) -> int:
+        """How many there were."""
+        jobs = await self._claim(types, idle) if types else []
+        self._hungry = len(jobs) == idle
+        for job in jobs:
+            attempt = self._hand.attempt(job)
+            self._take(job, attempt)
+            send.send_nowait((job, attempt))
+        return len(jobs)
+
+    async def _claim(self, types: list[str], idle: int) -> list[Claimed]:
         now, free = self._now(), self._limits.free()
         try:
             jobs = await self._store.claim(
                 self._store.identity,
-                self._hand.types,
+                types,
                 idle,
                 now,
                 now + self._settings.lease,
@@ -91,5 +112,4 @@ class Feeder:
             await trio.sleep(AGAIN)
             return []
         self._limits.claimed(jobs, free)
-        self._hungry = len(jobs) == idle
         return jobs

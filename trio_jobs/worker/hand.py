@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
+from typing import Any
 
 import trio
 
@@ -18,15 +19,16 @@ from ..executor.process import Processes
 from ..importable import name_of, pickled_type
 from ..job import Failed, Outcome, Reason, Stopped, Verdict, judge
 from ..redaction import Redactor
-from ..registry import Handler, Registry
+from ..registry import Handler, Lifespan, Registry
 from ..storage.records import Claimed, is_json
 from .log_capture import current
 
 
 class Hand:
-    """What all slots of a worker need to run a job; `threads` are those of plain handlers.
+    """What all slots of a worker need to run a job.
 
-    `processes` must run while jobs do; None when no handler wants one.
+    `threads` are those of plain handlers, `resources` what their lifespans have opened. `processes`
+    must run while jobs do; None when no handler wants one.
     """
 
     def __init__(self, registry: Registry, settings: Settings, *, now: clock.Now) -> None:
@@ -37,6 +39,7 @@ class Hand:
         self.threads = trio.CapacityLimiter(settings.threads)
         wanted = any(handler.isolation == "process" for handler in registry)
         self.processes = Processes(settings.processes, self._redact) if wanted else None
+        self.resources: dict[Lifespan, Any] = {}
         self._unlimited = trio.CapacityLimiter(inf)
 
     def attempt(self, job: Claimed) -> Attempt:
@@ -56,11 +59,8 @@ class Hand:
             in_thread=handler.isolation == "thread",
             in_process=handler.isolation == "process",
             redact=self._redact,
+            resources=handler.lifespan and self.resources[handler.lifespan],
         )
-
-    @property
-    def types(self) -> list[str]:
-        return self._registry.types
 
     def judge(self, job: Claimed, outcome: Outcome) -> Verdict | None:
         """What becomes of the job now; its own backoff goes before that of its handler."""

@@ -25,11 +25,13 @@ from .cancels import Cancels
 from .feeder import Feeder, Work
 from .hand import Hand
 from .heartbeat import Heartbeat
+from .lifespans import opened
 from .log_capture import installed
 from .queue_limits import QueueLimits
 from .reporter import Reporter
 from .running import Running
 from .settler import Settler
+from .type_limits import TypeLimits
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,11 @@ LOOK_FOR_STUCK = 0.25
 
 
 class Worker:
-    """Runs jobs until `quiet`. `drained` is set when the last one has been settled."""
+    """Runs jobs until `quiet`.
+
+    `drained` is set when the last one has been settled, `closed` when what its handlers share is
+    closed as well.
+    """
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class Worker:
             self._hand,
             self._running,
             QueueLimits(self._limits, self._running),
+            TypeLimits(registry, self._running),
             settings,
             now=now,
             take=self._take,
@@ -80,6 +87,7 @@ class Worker:
         self._slots = 0
         self.stuck = 0
         self.drained = trio.Event()
+        self.closed = trio.Event()
 
     # ── what the runtime asks ─────────────────────────────────────────────────────────────────
 
@@ -118,7 +126,9 @@ class Worker:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Works until quiet and drained. With stuck attempts it cannot return: see `drained`."""
         with installed():
-            await self._run(task_status)
+            async with opened(self._registry) as self._hand.resources:
+                await self._run(task_status)
+        self.closed.set()
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         send, jobs = trio.open_memory_channel[Work](0)

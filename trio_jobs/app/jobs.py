@@ -1,0 +1,223 @@
+"""The app: job types declared in Python, and where their jobs go."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import trio
+
+from ..backoff import Backoff
+from ..config import Settings
+from ..errors import NotOpen
+from ..registry import Handler, Lifespan, Registry
+from ..retention import Retention
+from ..service import Service
+from .decorator import Decorator
+from .job_type import BareJobType, JobType
+from .signature import as_handler, signature_of
+
+Declared = JobType[Any, ..., Any, Any] | BareJobType[..., Any, Any]
+Unique = str | Callable[[Any], str | None]
+
+
+class Jobs:
+    """Job types, as a program of its own (`trio-jobs serve module:app`), or inside another.
+
+    `builtins` adds the built-in types (send_email, webhook …); they are refused as names then.
+    """
+
+    def __init__(self, *, builtins: bool = True) -> None:
+        self._builtins = builtins
+        self._declared: dict[str, Declared] = {}
+        self._included: list[Jobs] = []
+        self._parent: Jobs | None = None
+        self._prefix = ""
+        self._lifespan: Lifespan | None = None
+        self._service: Service | None = None
+
+    # ── declaring ─────────────────────────────────────────────────────────────────────────────
+
+    def job(
+        self,
+        name: str | None = None,
+        *,
+        queue: str = "default",
+        priority: int = 0,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        backoff: str | list[float] | Mapping[str, Any] | None = None,
+        keep: str | Mapping[str, str] | None = None,
+        concurrency: int | None = None,
+        unique: Unique | None = None,
+        aliases: Iterable[str] = (),
+    ) -> Decorator:
+        """Makes a function a job type, called `name` or like the function.
+
+        `timeout` is in seconds, per attempt. `backoff` is what a job may say (a kind, a list of
+        seconds, an object). `keep` is for how long a finished job is kept (`"7d"`, or by state:
+        `{"done": "1h"}`). `concurrency` is how many run at a time in one process. `unique` is the
+        unique key or makes it of the payload: no second job with it while the first has not ended.
+        `aliases` are names that jobs had before. Raises ValueError for what cannot be, TypeError
+        for a function that cannot be a handler.
+        """
+        rules = _rules(keep)
+        curve = Backoff() if backoff is None else Backoff.of(backoff)
+        if concurrency is not None and concurrency < 1:
+            raise ValueError("concurrency is 1 or more")
+        key = None if unique is None else _unique(unique)
+        old = tuple(aliases)
+
+        def declare(function: Callable[..., Any]) -> Any:
+            signature = signature_of(function)
+            own = name or function.__name__
+            if own in self._declared:
+                raise ValueError(f"two jobs are called {own!r}")
+            run = as_handler(function, signature)
+
+            def make(type_: str) -> Handler:
+                return Handler(
+                    type_,
+                    run,
+                    input=signature.input,
+                    summary=(function.__doc__ or "").strip().partition("\n")[0],
+                    timeout=timeout,
+                    max_attempts=max_attempts,
+                    backoff=curve,
+                    queue=queue,
+                    priority=priority,
+                    unique=key,
+                    keep=rules,
+                    concurrency=concurrency,
+                    aliases=tuple(self.full_name(alias) for alias in old),
+                    lifespan=self._lifespan,
+                )
+
+            kind: type[Declared] = JobType if signature.takes_payload else BareJobType
+            declared = kind(self, own, function, signature, make)
+            self._declared[own] = declared
+            return declared
+
+        return cast(Decorator, declare)
+
+    def lifespan(self, function: Callable[[], AsyncGenerator[Any, None]]) -> Lifespan:
+        """Declares what `ctx.resources` is: what this async generator yields.
+
+        It runs once in each process that works, from before the first job until after the last.
+        """
+        if self._lifespan is not None:
+            raise ValueError("an app has one lifespan; open several things in it")
+        self._lifespan = asynccontextmanager(function)
+        return self._lifespan
+
+    def include(self, other: "Jobs", prefix: str = "") -> None:
+        """Adds the types of another app, `prefix` before their names; its lifespan comes along."""
+        if other._parent is not None or other is self:
+            raise ValueError("an app can be included once")
+        other._parent, other._prefix = self, prefix
+        self._included.append(other)
+
+    def full_name(self, name: str) -> str:
+        """`name` as jobs have it, with the prefixes of all apps that this one is included in."""
+        name = self._prefix + name
+        return name if self._parent is None else self._parent.full_name(name)
+
+    def handlers(self) -> Iterator[Handler]:
+        """The declared types, those of included apps too."""
+        for declared in self._declared.values():
+            yield declared.handler()
+        for other in self._included:
+            yield from other.handlers()
+
+    def registry(self, settings: Settings) -> Registry:
+        """All types of a process. Raises ValueError when two have one name."""
+        from ..builtin import handlers
+
+        return Registry([*(handlers(settings) if self._builtins else ()), *self.handlers()])
+
+    # ── running ───────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def service(self) -> Service:
+        """Where the jobs go now; raises NotOpen when nowhere."""
+        if self._service is not None:
+            return self._service
+        if self._parent is not None:
+            return self._parent.service
+        raise NotOpen("The app is not open: enqueue within `async with app.open(url)` or serve().")
+
+    @contextmanager
+    def bound(self, service: Service) -> Iterator[None]:
+        """Jobs go to `service` meanwhile. One place at a time."""
+        if self._service is not None:
+            raise RuntimeError("the app is open already")
+        self._service = service
+        try:
+            yield
+        finally:
+            self._service = None
+
+    @asynccontextmanager
+    async def open(
+        self, url: str, *, workers: bool = False, settings: Settings | None = None
+    ) -> AsyncIterator[Service]:
+        """Opens the database `url` (`sqlite:///jobs.db`) for enqueueing and waiting in process.
+
+        With `workers`, jobs run here as well, and at the end have `shutdown_grace` to finish (or,
+        when the block is cancelled, are handed back at once). Gives the Service: `get`,
+        `list_jobs`, `cancel` … Raises StoreError when the database cannot be opened; another
+        process may have it open only with `Settings(shared=True)` on both sides.
+        """
+        from .engine import running
+
+        settings = replace(settings or Settings(), database=url)
+        registry = self.registry(settings)
+        settings = with_keep(settings, registry)
+        async with running(settings, registry, workers=workers) as service:
+            with self.bound(service):
+                yield service
+
+    async def serve(
+        self,
+        bind: str = "127.0.0.1:8080",
+        *,
+        settings: Settings | None = None,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """HTTP API and workers in the caller's nursery, until cancelled; no signal is handled.
+
+        `await nursery.start(app.serve, "127.0.0.1:8080")` gives the URLs once jobs are taken.
+        Cancelled, running jobs go back to their queue. Raises OSError when it cannot listen,
+        ConfigError for an address that needs tokens when there are none, and as `open`.
+        """
+        from ..http import serve
+        from ..runtime import demand_tokens
+
+        settings = replace(settings or Settings(), bind=bind)
+        async with self.open(settings.database, workers=True, settings=settings) as service:
+            await demand_tokens(service, settings)
+            await serve(
+                service,
+                settings,
+                shutdown_trigger=trio.sleep_forever,
+                task_status=task_status,
+            )
+
+
+def with_keep(settings: Settings, registry: Registry) -> Settings:
+    """With what handlers say of keeping, which the operator's rules for a type go before."""
+    return replace(settings, keep=(*registry.keep, *settings.keep))
+
+
+def _unique(unique: Unique) -> Callable[[Any], str | None]:
+    return unique if callable(unique) else lambda _: unique
+
+
+def _rules(keep: str | Mapping[str, str] | None) -> tuple[str, ...]:
+    if keep is None:
+        return ()
+    if isinstance(keep, str):
+        keep = dict.fromkeys(("done", "failed", "cancelled"), keep)
+    rules = tuple(f"{state}={time}" for state, time in keep.items())
+    Retention(rules)
+    return rules
