@@ -1,0 +1,78 @@
+"""Requests over Trio."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+import trio
+
+from .httpx_words import arguments, losses, no_answer
+from .place import Place
+from .wire import CONNECT, Answer, Request
+
+
+class TrioWire:
+    """A Wire for one Trio event loop. A cancelled request closes its connection."""
+
+    def __init__(self, place: Place) -> None:
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=CONNECT), **place.httpx_options()
+        )
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    async def send(self, request: Request, patience: float) -> Answer:
+        with losses(), trio.move_on_after(patience):
+            answer = await self._http.send(self._http.build_request(**arguments(request)))
+            return Answer(answer.status_code, answer.headers, answer.content)
+        raise no_answer(patience)
+
+    async def open(self, request: Request, patience: float) -> "TrioStream":
+        with losses(), trio.move_on_after(patience):
+            asked = self._http.build_request(**arguments(request))
+            return TrioStream(await self._http.send(asked, stream=True))
+        raise no_answer(patience)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def let_others_run(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def flag(self) -> "TrioFlag":
+        return TrioFlag()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+class TrioStream:
+    """The body of an answer, over Trio."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.status = answer.status_code
+        self.headers: Mapping[str, str] = answer.headers
+        self._answer = answer
+        self._chunks: AsyncIterator[bytes] = answer.aiter_raw()
+
+    async def chunk(self, patience: float) -> bytes:
+        with losses(), trio.move_on_after(patience):
+            return await anext(self._chunks, b"")
+        raise no_answer(patience)
+
+    async def close(self) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(1):
+            await self._answer.aclose()
+
+
+class TrioFlag:
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, patience: float) -> bool:
+        with trio.move_on_after(patience):
+            await self._event.wait()
+        return self._event.is_set()
