@@ -53,6 +53,7 @@ class Caller:
         `repeat`: it may be done twice. `wait`: seconds that the service is asked to take.
         """
         tries = Tries(self, repeat, self.give_up(wait) if give_up is None else give_up)
+        request = request._replace(slow=wait > 0)
         while True:
             try:
                 answer = await self.wire.send(request, tries.patience(wait))

@@ -33,8 +33,8 @@ def losses() -> Iterator[None]:
         raise Lost(_said(error), sent=True) from error
 
 
-def no_answer(patience: float) -> Lost:
-    return Lost(f"no answer within {patience:.3g} s", sent=True, silent=True)
+def no_answer(patience: float, *, sent: bool = True) -> Lost:
+    return Lost(f"no answer within {patience:.3g} s", sent=sent, silent=True)
 
 
 def _said(error: Exception) -> str:

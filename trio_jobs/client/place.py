@@ -41,7 +41,5 @@ class Place(NamedTuple):
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         # The service keeps idle connections for 75 s: let go of them before it does.
-        limits = httpx.Limits(
-            max_connections=100, max_keepalive_connections=100, keepalive_expiry=30
-        )
+        limits = httpx.Limits(max_keepalive_connections=100, keepalive_expiry=30)
         return {"base_url": self.url, "headers": headers, "limits": limits, "trust_env": False}

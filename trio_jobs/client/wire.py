@@ -17,13 +17,17 @@ CONNECT = 10.0
 
 
 class Request(NamedTuple):
-    """One HTTP request; `path` is below the URL of the service."""
+    """One HTTP request; `path` is below the URL of the service.
+
+    `slow`: the service is asked to take its time. It gets a connection of its own.
+    """
 
     method: str
     path: str
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    slow: bool = False
 
 
 class Answer(NamedTuple):
