@@ -14,6 +14,8 @@ from trio_jobs.client import (
     TimedOut,
 )
 
+from .conftest import NOBODY
+
 
 async def test_a_job_is_stored_run_and_waited_for(jobs):
     job = await jobs.enqueue("sleep", {"seconds": 0.01}, tags=["a", "b"], priority=3)

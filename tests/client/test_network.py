@@ -217,7 +217,7 @@ async def _flood(connect, service, queue, seed, *, tasks, each, faults) -> None:
 
         async def upload() -> None:
             for _ in range(50):
-                job = await jobs.upload("process_file", b"x", queue=queue, delay=600)
+                job = await jobs.upload("noop", b"x", queue=queue, delay=600)
                 ids.append(job.id)
 
         async def lines() -> None:

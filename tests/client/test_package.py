@@ -2,8 +2,10 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,10 @@ from trio_jobs.client.place import DEFAULT_URL, Place
 from trio_jobs.client.wire import Answer
 from trio_jobs.config import PREFIX
 from trio_jobs.errors import ConfigError
+
+from ..processes import ENVIRONMENT
+
+README = Path(__file__).parents[2] / "README.md"
 
 CALLS = [name for name in vars(SyncClient) if not name.startswith("_") and name != "close"]
 
@@ -79,3 +85,13 @@ def test_events_are_the_same_however_they_are_cut():
         parser = Parser()
         pieces = [text[at : at + size] for at in range(0, len(text), size)]
         assert [event for piece in pieces for event in parser.feed(piece)] == whole
+
+
+def test_the_example_of_the_readme_works(service):
+    (example,) = re.findall(r"```python\n(import trio\n.*?)```", README.read_text(), re.DOTALL)
+    example = example.replace("http://localhost:8080", service.url)
+    done = subprocess.run(
+        [sys.executable, "-c", example], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"<.*@localhost>\n5000 jobs more\n\S+ cancelled\n", done.stdout)

@@ -34,14 +34,13 @@ class TrioWire:
         with losses(), trio.move_on_after(patience):
             async with nullcontext() if request.slow else self._room:
                 begun = True
-                answer = await self._http.send(self._http.build_request(**arguments(request)))
+                answer = await self._http.send(self._build(request))
             return Answer(answer.status_code, answer.headers, answer.content)
         raise no_answer(patience, sent=begun)
 
     async def open(self, request: Request, patience: float) -> "TrioStream":
         with losses(), trio.move_on_after(patience):
-            asked = self._http.build_request(**arguments(request))
-            return TrioStream(await self._http.send(asked, stream=True))
+            return TrioStream(await self._http.send(self._build(request), stream=True))
         raise no_answer(patience)
 
     async def sleep(self, seconds: float) -> None:
@@ -55,6 +54,29 @@ class TrioWire:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def _build(self, request: Request) -> httpx.Request:
+        built = self._http.build_request(**arguments(request))
+        built.stream = Body(request.body)
+        return built
+
+
+class Body(httpx.AsyncByteStream):
+    """The body of a request in one piece.
+
+    httpx's own is a generator, of which Trio warns when the connection breaks before its end.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._pieces = [body] if body else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop()
 
 
 class TrioStream:
