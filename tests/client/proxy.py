@@ -14,7 +14,7 @@ BUSY = (
 
 
 class Proxy:
-    """Each connection has a fate: turned away, answered 503, or cut after so many bytes.
+    """Each connection has a fate, while there are faults: turned away, answered 503, or cut after so many bytes.
 
     While `held` is set, no answer passes.
     """
@@ -44,7 +44,9 @@ class Proxy:
                     await trio.serve_listeners(self._serve, [_Kept(listener)])
 
     async def _serve(self, client: trio.SocketStream) -> None:
-        fate = self._dice.choice(["away", "busy", "ask", "answer", "answer"])
+        fate = self._dice.choice(
+            ["away", "busy", "ask", "ask", "ask", "answer", "answer", "answer"]
+        )
         limit = None
         if self.faults > 0:
             self.faults -= 1
@@ -54,7 +56,7 @@ class Proxy:
                 await client.receive_some()
                 await client.send_all(BUSY)
                 return
-            limit = self._dice.choice([0, 1, 20, 300, 2_000, 20_000])
+            limit = self._dice.choice([0, 1, 300, 2_000, 20_000, 50_000])
             await trio.sleep(self._dice.choice([0, 0, 0.002, 0.01]))
         host, port = self._target.hostname, self._target.port
         assert host is not None
