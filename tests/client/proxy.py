@@ -14,7 +14,7 @@ BUSY = (
 
 
 class Proxy:
-    """Each connection has a fate, while there are faults: turned away, answered 503, or cut after so many bytes.
+    """Each connection has a fate, while there are faults: turned away, answered 503, or cut.
 
     While `held` is set, no answer passes.
     """
