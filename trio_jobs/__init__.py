@@ -10,6 +10,7 @@ __version__ = version("trio-jobs")
 
 _NAMES = {
     "Cancel": ".errors",
+    "Client": ".client",
     "Ctx": ".registry",
     "Fail": ".errors",
     "Handle": ".app",
@@ -18,6 +19,7 @@ _NAMES = {
     "Retry": ".errors",
     "Settings": ".config",
     "Snooze": ".errors",
+    "SyncClient": ".client",
     "TimedOut": ".errors",
 }
 

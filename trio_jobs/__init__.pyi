@@ -1,5 +1,7 @@
 from .app import Handle as Handle
 from .app import Jobs as Jobs
+from .client import Client as Client
+from .client import SyncClient as SyncClient
 from .config import Settings as Settings
 from .errors import Cancel as Cancel
 from .errors import Fail as Fail

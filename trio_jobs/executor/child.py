@@ -51,6 +51,7 @@ class Ctx:
     """`registry.Ctx` in a process: nothing asks it to stop, since it is killed."""
 
     cancel_reason = None
+    resources = None  # those of the service cannot come along
 
     def __init__(self, errand: Errand, process: "_Process") -> None:
         self.job_id = errand.job_id

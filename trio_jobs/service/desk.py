@@ -9,6 +9,7 @@ from ..errors import Conflict, InvalidInput
 from ..storage.base import Store
 from ..storage.records import Enqueued, Job, Key, NewJob
 from .order import Checks, Order
+from .reach import Reach
 from .room import Room
 
 
@@ -32,13 +33,15 @@ class Desk:
         self._room = room
 
     async def place(
-        self, orders: Sequence[Order], key: Key | None, now: float, visible: list[str] | None
+        self, orders: Sequence[Order], key: Key | None, now: float, reach: Reach
     ) -> list[Placed]:
-        """See `Service.enqueue`. Jobs in queues that are not `visible` stand for none."""
+        """See `Service.enqueue`. Jobs in queues that are out of `reach` stand for none."""
         new = []
+        visible = None if reach.grant.queues is None else sorted(reach.grant.queues)
         for index, order in enumerate(orders):
             try:
                 job = self._checks.new_job(order, now)
+                reach.demand(job.type, job.queue)
                 new.append(job if visible is None else replace(job, visible=visible))
             except InvalidInput as error:
                 if len(orders) > 1:

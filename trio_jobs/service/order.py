@@ -98,10 +98,6 @@ class Checks:
             traceparent=order.traceparent,
         )
 
-    def queue_of(self, order: Order) -> str:
-        """Where a job of this order would go."""
-        return self._registry[order.type].queue if order.queue is None else order.queue
-
     @staticmethod
     def _completed(order: Order, handler: Handler, input_: Any) -> Order:
         """With the unique key that its handler gives it, if it has none of its own."""

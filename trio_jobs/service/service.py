@@ -125,15 +125,11 @@ class Service:
         """
         if self.draining:
             raise Unavailable("The service is stopping; try again in a moment.", retry_after=5.0)
-        for order in orders:
-            self._reach.demand(order.type, self._checks.queue_of(order))
-        owner, queues, now = self._reach.grant.id, self._reach.grant.queues, self.now()
+        owner, now = self._reach.grant.id, self.now()
         known = idempotency(key, now)
         if known is not None and owner:  # everybody has keys of his own
             known = known._replace(key=f"{owner} {known.key}")
-        return await self._desk.place(
-            orders, known, now, None if queues is None else sorted(queues)
-        )
+        return await self._desk.place(orders, known, now, self._reach)
 
     # ── look ──────────────────────────────────────────────────────────────────────────────────
 
