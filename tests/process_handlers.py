@@ -33,8 +33,8 @@ def add(point: Point, _ctx: Any) -> Point:
 def show(_input: Any, ctx: Any) -> list[Any]:
     ctx.checkpoint()
     return [
-        ctx.job_id, ctx.attempt, ctx.max_attempts, ctx.deadline, ctx.content_type, ctx.traceparent,
-        ctx.upload, ctx.cancel_reason,
+        ctx.job_id, ctx.attempt, ctx.max_attempts, ctx.content_type, ctx.traceparent, ctx.upload,
+        ctx.cancel_reason, ctx.resources, ctx.saved, ctx.deadline, ctx.seconds_left,
     ]  # fmt: skip
 
 

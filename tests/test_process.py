@@ -121,9 +121,13 @@ async def test_input_and_result_cross_and_the_process_is_used_again() -> None:
 async def test_a_handler_knows_what_it_would_know_elsewhere() -> None:
     async with bench(handler("show"), handler("double_upload", accepts_upload=True)) as on:
         job = on.claimed("show", traceparent="00-a-b-01")
-        shown = await on.result("show", started_at=job.started_at, traceparent="00-a-b-01")
-        assert shown == ["id", 2, 5, job.started_at + 60, "application/json", "00-a-b-01", None,
-                         None]  # fmt: skip
+        started_at, now = job.started_at, time.time()
+        *shown, deadline, left = await on.result(
+            "show", started_at=started_at, traceparent="00-a-b-01", saved='{"at":[7]}'
+        )
+        assert shown == ["id", 2, 5, "application/json", "00-a-b-01", None, None, None, {"at": [7]}]
+        assert now + 60 <= deadline <= time.time() + 60  # from when there was a process for it
+        assert 50 < left <= 60
         upload = await on.run(
             "double_upload", payload_text=None, payload_hex="FF00", content_type="image/png",
             params={"x": "2"},

@@ -18,7 +18,7 @@ from .errors import InvalidInput, UnknownType
 from .importable import name_of, pickled_type
 
 Isolation = Literal["async", "thread", "process"]
-_DERIVED: Any = None
+DERIVED: Any = None
 
 
 class Ctx(Protocol):
@@ -52,6 +52,24 @@ class Ctx(Protocol):
     @property
     def resources(self) -> Any:
         """What the handler's lifespan has yielded in this process; None without one."""
+
+    @property
+    def saved(self) -> Any:
+        """What this attempt or an earlier one has saved last, as JSON gives it back; else None."""
+
+    @property
+    def seconds_left(self) -> float:
+        """Until `deadline`; 0 when it has passed."""
+
+    def save(self, value: object) -> None:
+        """Keeps `value` (anything that JSON can hold, 256 kB) for the next attempt, should there be
+        one: `saved`. The newest counts. It is written within half a second, or together with the
+        end of the attempt; TypeError or ValueError for what cannot be kept. Forgotten once the job
+        is done.
+        """
+
+    def log(self, message: str, level: str = "INFO") -> None:
+        """Adds a line to the job's own log, without any logger."""
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
         """Tells how far it is, in units of its own. Cheap: only the newest is written, twice a
@@ -108,7 +126,7 @@ class Handler:
     accepts_upload: bool = False
     check: Callable[[Any], None] | None = None
     check_upload: Callable[[Any], None] | None = None
-    isolation: Isolation = _DERIVED
+    isolation: Isolation = DERIVED
     max_memory: int | None = None
     queue: str = "default"
     priority: int = 0
@@ -124,7 +142,7 @@ class Handler:
         plainly: Isolation = "async" if self.is_async else "thread"
         if self.isolation == "process":
             self._must_be_importable()
-        elif self.isolation not in (_DERIVED, plainly):
+        elif self.isolation not in (DERIVED, plainly):
             raise ValueError(f"{self.type}: this handler runs as {plainly}, not {self.isolation}")
         elif self.max_memory is not None:
             raise ValueError(f'{self.type}: max_memory needs isolation="process"')

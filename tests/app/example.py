@@ -34,7 +34,15 @@ async def resources() -> AsyncGenerator[dict[str, httpx.AsyncClient], None]:
         yield {"http": http}
 
 
-@app.job("thumbnail", queue="media", priority=5, timeout=60, concurrency=1, keep="7d")
+@app.job(
+    "thumbnail",
+    queue="media",
+    priority=5,
+    timeout=60,
+    concurrency=1,
+    keep="7d",
+    isolation="process",
+)
 def thumbnail(p: Thumb) -> bytes:
     """A small picture."""
     return f"{p.path}@{p.width}".encode()

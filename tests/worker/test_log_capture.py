@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,13 @@ def alone() -> logging.Logger:
 
 def messages_of(log_some: Any) -> list[str]:
     attempt = Attempt(job_id="id", attempt=1, max_attempts=1, timeout=1, started_at=EPOCH)
-    token = log_capture.current.set((attempt, time.time))
+    token = log_capture.current.set(attempt)
     try:
         log_some()
     finally:
         log_capture.current.reset(token)
-    return [] if attempt.diary is None else [line.message for line in attempt.diary.take()[1]]
+    said = None if attempt.diary is None else attempt.diary.take()
+    return [] if said is None else [line.message for line in said.lines]
 
 
 async def test_a_line_that_cannot_be_printed_does_not_fail_the_job_that_logs_it(

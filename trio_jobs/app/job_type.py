@@ -7,6 +7,8 @@ import msgspec
 
 from ..registry import Handler
 from ..service import Order, Service
+from ..storage.alongside import Connection, enqueue_in
+from ..storage.records import NewJob
 from .handle import Handle
 from .signature import Signature
 
@@ -45,6 +47,8 @@ class Place(Protocol):
 
     def full_name(self, name: str) -> str: ...
 
+    def new_job(self, order: Order) -> NewJob: ...
+
 
 class _Declared(Generic[R]):
     """What both kinds of job types are made of."""
@@ -54,6 +58,7 @@ class _Declared(Generic[R]):
         place: Place,
         name: str,
         function: Callable[..., Any],
+        run: Callable[[Any, Any], Any],
         signature: Signature,
         make: Callable[[str], Handler],
     ) -> None:
@@ -61,6 +66,7 @@ class _Declared(Generic[R]):
         self._name = name
         self._make = make
         self._function = function
+        self.run = run  # by this name other processes find what `as_handler` made
         self.signature = signature
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -77,11 +83,16 @@ class _Declared(Generic[R]):
         """The row of the registry."""
         return self._make(self.type)
 
+    def _order(self, payload: object, options: Options) -> Order:
+        return Order(type=self.type, payload=msgspec.json.encode(payload), **options)
+
     async def _enqueue(self, payload: object, options: Options) -> Handle[R]:
         service = self._place.service
-        order = Order(type=self.type, payload=msgspec.json.encode(payload), **options)
-        [placed] = await service.enqueue([order])
+        [placed] = await service.enqueue([self._order(payload, options)])
         return Handle(service, placed.job.id, self.signature.output)
+
+    def _enqueue_in(self, connection: Connection, payload: object, options: Options) -> str:
+        return enqueue_in(connection, self._place.new_job(self._order(payload, options)))
 
 
 class JobType(_Declared[R], Generic[P, Rest, Returned, R]):
@@ -100,6 +111,15 @@ class JobType(_Declared[R], Generic[P, Rest, Returned, R]):
         """
         return await self._enqueue(payload, options)
 
+    def enqueue_in(self, connection: Connection, payload: P, **options: Unpack[Options]) -> str:
+        """Stores a job within a transaction of your own, on the same SQLite file; its id.
+
+        The job is there when you commit, and never was when you roll back. `connection` is one of
+        apsw, or of sqlite3 with SQLite 3.51.3 or later; the app need not be open. It blocks. Raises
+        ValueError outside of a transaction, StoreError for an older SQLite, InvalidInput, Conflict.
+        """
+        return self._enqueue_in(connection, payload, options)
+
 
 class BareJobType(_Declared[R], Generic[Rest, Returned, R]):
     """A function without a payload. Calling it calls the function."""
@@ -111,3 +131,7 @@ class BareJobType(_Declared[R], Generic[Rest, Returned, R]):
     async def enqueue(self, **options: Unpack[Options]) -> Handle[R]:
         """As `JobType.enqueue`."""
         return await self._enqueue({}, options)
+
+    def enqueue_in(self, connection: Connection, **options: Unpack[Options]) -> str:
+        """As `JobType.enqueue_in`."""
+        return self._enqueue_in(connection, {}, options)

@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import trio
 
+from .. import clock
 from ..backoff import Backoff
 from ..config import Settings
 from ..errors import NotOpen
-from ..registry import Handler, Lifespan, Registry
+from ..registry import DERIVED, Handler, Isolation, Lifespan, Registry
 from ..retention import Retention
-from ..service import Service
+from ..service import Checks, Order, Service
+from ..storage.records import NewJob
 from .decorator import Decorator
 from .job_type import BareJobType, JobType
 from .signature import as_handler, signature_of
@@ -35,6 +37,7 @@ class Jobs:
         self._prefix = ""
         self._lifespan: Lifespan | None = None
         self._service: Service | None = None
+        self._checks: Checks | None = None
 
     # ── declaring ─────────────────────────────────────────────────────────────────────────────
 
@@ -51,6 +54,8 @@ class Jobs:
         concurrency: int | None = None,
         unique: Unique | None = None,
         aliases: Iterable[str] = (),
+        isolation: Isolation | None = None,
+        max_memory: int | None = None,
     ) -> Decorator:
         """Makes a function a job type, called `name` or like the function.
 
@@ -58,8 +63,10 @@ class Jobs:
         seconds, an object). `keep` is for how long a finished job is kept (`"7d"`, or by state:
         `{"done": "1h"}`). `concurrency` is how many run at a time in one process. `unique` is the
         unique key or makes it of the payload: no second job with it while the first has not ended.
-        `aliases` are names that jobs had before. Raises ValueError for what cannot be, TypeError
-        for a function that cannot be a handler.
+        `aliases` are names that jobs had before. `isolation="process"` runs a plain function in a
+        process, where it is killed on timeout or cancel, and may allocate `max_memory` bytes; left
+        out, `async def` runs in the loop and `def` in a thread. Raises ValueError for what cannot
+        be, TypeError for a function that cannot be a handler.
         """
         rules = _rules(keep)
         curve = Backoff() if backoff is None else Backoff.of(backoff)
@@ -90,11 +97,14 @@ class Jobs:
                     keep=rules,
                     concurrency=concurrency,
                     aliases=tuple(self.full_name(alias) for alias in old),
-                    lifespan=self._lifespan,
+                    lifespan=None if isolation == "process" else self._lifespan,
+                    isolation=isolation or DERIVED,
+                    max_memory=max_memory,
                 )
 
+            make(own)  # raises for what cannot be
             kind: type[Declared] = JobType if signature.takes_payload else BareJobType
-            declared = kind(self, own, function, signature, make)
+            declared = kind(self, own, function, run, signature, make)
             self._declared[own] = declared
             return declared
 
@@ -134,6 +144,17 @@ class Jobs:
         from ..builtin import handlers
 
         return Registry([*(handlers(settings) if self._builtins else ()), *self.handlers()])
+
+    def new_job(self, order: Order) -> NewJob:
+        """The job that `order` makes, not yet stored. Raises InvalidInput, UnknownType."""
+        if self._parent is not None:
+            return self._parent.new_job(order)
+        if self._service is not None:
+            return self._service.new_job(order)
+        if self._checks is None:
+            settings = Settings()
+            self._checks = Checks(self.registry(settings), settings)
+        return self._checks.new_job(order, clock.now())
 
     # ── running ───────────────────────────────────────────────────────────────────────────────
 

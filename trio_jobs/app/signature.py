@@ -71,4 +71,5 @@ def as_handler(function: Callable[..., Any], signature: Signature) -> Callable[[
     def run(payload: Any, ctx: Any) -> Any:
         return function(*arguments(payload, ctx))
 
+    run.__qualname__ += ".run"  # under `function`'s name others find its job type
     return run

@@ -5,16 +5,17 @@ from typing import Any
 
 import trio
 
+from .. import clock
 from ..job import Reason
 from ..texts import Redact
-from .diary import Diary, Line, Step
+from .diary import Diary, Line, Step, savable
 
 
 class Attempt:
     """One run of a handler, and what the handler may know of it and say meanwhile (`registry.Ctx`).
 
     `timeout` is in seconds and counts from now or, in a thread or process, from `start_clock`;
-    `started_at`, `now` and the job's own deadline are in Unix seconds.
+    `started_at`, `now()` and the job's own deadline are in Unix seconds.
 
     Whoever stops an attempt says why first (`stop`); the one thing that cancels without a word is
     the scope's own deadline, and that is the timeout or the job's deadline, whichever is sooner.
@@ -23,9 +24,9 @@ class Attempt:
     """
 
     __slots__ = (
-        "_stopped_at", "abandoned", "attempt", "content_type", "deadline", "diary", "in_process",
-        "in_thread", "job_id", "max_attempts", "reason", "redact", "resources", "scope", "timeout",
-        "traceparent", "upload",
+        "_job_deadline", "_now", "_stopped_at", "abandoned", "attempt", "content_type", "deadline",
+        "diary", "in_process", "in_thread", "job_id", "max_attempts", "reason", "redact",
+        "resources", "saved", "scope", "timeout", "traceparent", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -37,7 +38,7 @@ class Attempt:
         timeout: float,
         started_at: float,
         job_deadline: float = inf,
-        now: float = 0.0,
+        now: clock.Now = clock.now,
         upload: bytes | None = None,
         content_type: str = "application/json",
         traceparent: str | None = None,
@@ -45,6 +46,7 @@ class Attempt:
         in_process: bool = False,
         redact: Redact = str,
         resources: Any = None,
+        saved: Any = None,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
@@ -58,8 +60,11 @@ class Attempt:
         self.in_process = in_process
         self.redact = redact
         self.resources = resources
+        self.saved = saved
+        self._now = now
+        self._job_deadline = job_deadline
         self.abandoned = False  # it ignored its cancellation, and others went on without it
-        seconds_left = job_deadline - now
+        seconds_left = inf if job_deadline == inf else job_deadline - now()
         timed_out = not (in_thread or in_process) and timeout < seconds_left
         self.reason = Reason.TIMEOUT if timed_out else Reason.DEADLINE
         limit = timeout if timed_out else seconds_left
@@ -69,6 +74,7 @@ class Attempt:
 
     def start_clock(self) -> None:
         """The timeout of a thread or process counts from here: waiting for a free one does not."""
+        self.deadline = min(self._now() + self.timeout, self._job_deadline)
         limit = trio.current_time() + self.timeout
         if limit < self.scope.deadline:
             self.scope.deadline = limit
@@ -106,8 +112,16 @@ class Attempt:
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
         self.open_diary().step = Step.told(done, total, note, self.redact)
 
-    def log(self, line: Line) -> None:
-        self.open_diary().add(line)
+    def log(self, message: str, level: str = "INFO") -> None:
+        self.open_diary().add(Line(self._now(), level, message))
+
+    def save(self, value: object) -> None:
+        self.open_diary().saved = savable(value)
+        self.saved = value
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.deadline - self._now())
 
     def open_diary(self) -> Diary:
         """Where all it says is kept."""

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from .. import clock
 from ..importable import find
 from ..job import Failed, Outcome
 from ..texts import Redact
 from .description import describe
-from .diary import Step
+from .diary import Step, savable
 from .ending import failed, succeeded
 from .leash import follow_parent, limited_memory
 from .voice import Voice
@@ -29,21 +30,22 @@ class Errand(NamedTuple):
     """A job on its way to a process. `function` and `input` are of `importable`'s making.
 
     `params` are there for uploads; the payload is then `Ctx.upload`. `max_memory` and `max_result`
-    are in bytes. What it says is sent under `token`.
+    are in bytes, `deadline` in Unix seconds, `saved` is JSON. What it says is sent under `token`.
     """
 
     function: str
     input: bytes
     payload: bytes
     params: dict[str, str] | None
+    saved: str | None
     max_memory: int | None
     max_result: int
     job_id: str
     attempt: int
     max_attempts: int
-    deadline: float
     content_type: str
     traceparent: str | None
+    deadline: float = 0.0
     token: str = ""
 
 
@@ -61,10 +63,22 @@ class Ctx:
         self.upload = None if errand.params is None else errand.payload
         self.content_type = errand.content_type
         self.traceparent = errand.traceparent
+        self.saved = None if errand.saved is None else msgspec.json.decode(errand.saved)
         self._process = process
 
     def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
         self._process.voice.progress(Step.told(done, total, note, self._process.redact))
+
+    def log(self, message: str, level: str = "INFO") -> None:
+        self._process.voice.note(message, level)
+
+    def save(self, value: object) -> None:
+        self._process.voice.save(savable(value))
+        self.saved = value
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.deadline - clock.now())
 
     def checkpoint(self) -> None:
         """Does nothing: this process is killed when the job is to stop."""

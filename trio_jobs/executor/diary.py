@@ -1,15 +1,17 @@
 """What an attempt says while it runs: how far it is, and what it logs."""
 
 from collections import deque
-from collections.abc import Iterable
 from math import isfinite
 from typing import NamedTuple
+
+import msgspec
 
 from ..texts import Redact, shortened
 from .description import MAX_MESSAGE, MAX_NAME
 
 MAX_LINES = 1_000
 MAX_LOGGED = 256_000
+MAX_SAVED = 256_000
 
 
 class Line(NamedTuple):
@@ -38,16 +40,33 @@ class Step(NamedTuple):
         return cls(float(done), None if total is None else float(total), note)
 
 
+class Said(NamedTuple):
+    """What is new: how far the job is, what it logged, and the JSON that it saved."""
+
+    step: Step | None
+    lines: list[Line]
+    saved: str | None
+
+
+def savable(value: object) -> str:
+    """`value` as JSON; TypeError or ValueError when it cannot be, or is too large."""
+    text = msgspec.json.encode(value).decode()
+    if len(text) > MAX_SAVED:
+        raise ValueError(f"{len(text):,} characters to save; the limit is {MAX_SAVED:,}")
+    return text
+
+
 class Diary:
-    """What an attempt has said and nobody has taken yet: its newest step, and log lines.
+    """What an attempt has said and nobody has taken yet: its newest step, log lines, what it saves.
 
     Written by the handler, perhaps in its thread, and read in the event loop. What `redact` takes
-    for a secret is never kept.
+    for a secret is never kept; what it saves is for itself alone, and stays as it is.
     """
 
     def __init__(self, redact: Redact = str) -> None:
         self._redact = redact
         self.step: Step | None = None
+        self.saved: str | None = None
         self.lines: deque[Line] = deque()
         self.lines_lost = 0
         self._lines_left = MAX_LINES
@@ -64,16 +83,17 @@ class Diary:
             # A level has whatever name somebody gave it.
             self.lines.append(Line(line.at, shortened(str(line.level), MAX_NAME), message))
 
-    def take(self) -> tuple[Step | None, list[Line]]:
-        """All that is new."""
+    def take(self) -> Said | None:
+        """All that is new, if anything is."""
         step, self.step = self.step, None
+        saved, self.saved = self.saved, None
         lines = []
         while self.lines:
             lines.append(self.lines.popleft())
-        return step, lines
+        return Said(step, lines, saved) if step or lines or saved else None
 
-    def put_back(self, step: Step | None, lines: Iterable[Line]) -> None:
+    def put_back(self, said: Said) -> None:
         """What was taken and could not be delivered, before all that was said since."""
-        if self.step is None:
-            self.step = step
-        self.lines.extendleft(reversed(list(lines)))
+        self.step = self.step or said.step
+        self.saved = self.saved or said.saved
+        self.lines.extendleft(reversed(said.lines))

@@ -71,7 +71,9 @@ class Processes:
             attempt.start_clock()
             with self._relay.listening(attempt) as ear:
                 try:
-                    return await self._send(errand._replace(token=ear.token))
+                    return await self._send(
+                        errand._replace(token=ear.token, deadline=attempt.deadline)
+                    )
                 finally:
                     with trio.move_on_after(LAST_WORDS, shield=True):
                         await ear.ended.wait()

@@ -18,7 +18,7 @@ import trio
 
 from .attempt import Attempt
 from .diary import Step
-from .voice import At, Begins, Ends, Logged, Words
+from .voice import At, Begins, Ends, Logged, Noted, Saved, Words
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,10 @@ class Ear:
                 self._attempt.open_diary().step = Step(done, total, note)
             case Logged():
                 self._context.run(_log, word)
+            case Noted(level, message):
+                self._attempt.log(message, level)
+            case Saved(text):
+                self._attempt.open_diary().saved = text
             case Ends(lost):
                 if lost:
                     self._attempt.open_diary().lines_lost += lost

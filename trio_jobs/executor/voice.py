@@ -49,13 +49,26 @@ class Logged(Word, frozen=True):
     traceback: str
 
 
+class Noted(Word, frozen=True):
+    """A line for the job's log alone."""
+
+    level: str
+    message: str
+
+
+class Saved(Word, frozen=True):
+    """JSON for the next attempt."""
+
+    text: str
+
+
 class Ends(Word, frozen=True):
     """Nothing more is said about the job; `lost` lines of its log were too many."""
 
     lost: int
 
 
-Words = Begins | At | Logged | Ends
+Words = Begins | At | Logged | Noted | Saved | Ends
 _encoder = msgspec.json.Encoder()
 
 
@@ -117,11 +130,25 @@ class Voice(logging.Handler):
             shortened(message, MAX_MESSAGE, self._redact),
             shortened(traceback, MAX_TRACEBACK, self._redact),
         )
+        self._send_line(word, len(word.message) + len(word.traceback))
+
+    def note(self, message: str, level: str) -> None:
+        """For the job's log, whatever loggers say."""
+        word = Noted(level, shortened(message, MAX_MESSAGE, self._redact))
+        self._send_line(word, len(word.message))
+
+    def save(self, text: str) -> None:
+        """At once: what is to outlive the process must have left it."""
+        with self._sending:
+            if self._speaks:
+                self._send(Saved(text))
+
+    def _send_line(self, word: Words, size: int) -> None:
         with self._sending:
             if not self._speaks:
                 return
             self._lines_left -= 1
-            self._room -= len(word.message) + len(word.traceback)
+            self._room -= size
             if self._lines_left < 0 or self._room < 0:
                 self._lost += 1
             else:

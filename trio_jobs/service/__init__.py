@@ -5,7 +5,7 @@ from .desk import Placed
 from .filters import is_path
 from .grant import ANYBODY, NOBODY, Grant, Scope
 from .health import Check
-from .order import Order
+from .order import Checks, Order
 from .service import Service
 from .tokens import Tokens
 from .watch import Subscription, Watch
@@ -19,6 +19,7 @@ __all__ = [
     "BulkProgress",
     "BulkReport",
     "Check",
+    "Checks",
     "Grant",
     "Hands",
     "Obstacle",

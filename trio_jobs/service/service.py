@@ -15,7 +15,7 @@ from ..metrics import Metrics
 from ..redaction import Redactor
 from ..registry import Handler, Registry
 from ..storage.base import Store
-from ..storage.records import Job, LogLine, Page
+from ..storage.records import Job, LogLine, NewJob, Page
 from ..storage.watching import AttemptRecord, Change, QueueInfo
 from ..storage.wishes import Amendment, Filter, Moved
 from .bulk import Bulk, BulkAction, BulkProgress, BulkReport, silent
@@ -130,6 +130,10 @@ class Service:
         if known is not None and owner:  # everybody has keys of his own
             known = known._replace(key=f"{owner} {known.key}")
         return await self._desk.place(orders, known, now, self._reach)
+
+    def new_job(self, order: Order) -> NewJob:
+        """The job that `order` makes, for whoever stores it by himself; nothing is stored."""
+        return self._checks.new_job(order, self.now())
 
     # ── look ──────────────────────────────────────────────────────────────────────────────────
 

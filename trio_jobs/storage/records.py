@@ -196,6 +196,8 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     traceparent: str | None = None
     is_limited: bool = False
     """Of its queue, only so many jobs may run at a time: its end makes room for another."""
+    saved: str | None = None
+    """JSON that an earlier attempt has left."""
 
     @property
     def on_last_chance(self) -> bool:
@@ -267,12 +269,14 @@ class LogLine(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Report(msgspec.Struct, array_like=True, frozen=True):
-    """What a running attempt has to say meanwhile: its progress (None: as before), new lines."""
+    """What a running attempt has to say meanwhile: its progress, new lines, and JSON that it saves
+    for the next attempt. None: as before."""
 
     id: str
     token: int
     progress: Progress | None
     logs: list[LogLine]
+    saved: str | None = None
 
 
 class Promoted(NamedTuple):

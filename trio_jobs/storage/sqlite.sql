@@ -435,3 +435,35 @@ select json_group_array(json_array(queue, state, n)) from counts where n <> 0
 -- For audits and tests: what `counts` must say.
 select json_group_array(json_array(queue, state, n))
 from (select queue, state, count(*) as n from jobs group by queue, state order by queue, state)
+
+-- In a transaction of somebody else's: one job, as an array in the order of records.NewJob. The
+-- procedures do the same for many, but are temporary tables that would hide the caller's own.
+-- name: lapse
+update jobs set unique_until = null
+where type = ?1 ->> 1 and unique_key = ?1 ->> 16 and unique_until <= ?1 ->> 8
+
+-- name: insert_job
+insert into jobs (seq, id, type, queue, priority, state, max_attempts, timeout, tags, created_at,
+                  updated_at, run_at, deadline, backoff, unique_key, unique_until)
+select max((select coalesce(max(seq), 0) from jobs), (select seq from seq_floor)) + 1,
+       ?1 ->> 0, ?1 ->> 1, ?1 ->> 2, ?1 ->> 3, ?1 ->> 4, ?1 ->> 5, ?1 ->> 6,
+       nullif(?1 -> 7, 'null'), ?1 ->> 8, ?1 ->> 8, ?1 ->> 9, ?1 ->> 14,
+       nullif(?1 -> 15, 'null'), ?1 ->> 16, ?1 ->> 17
+where true
+on conflict (type, unique_key) where unique_until is not null do nothing
+returning seq
+
+-- name: insert_payload
+insert into payloads (seq, body, content_type, params, traceparent)
+values (?2, coalesce(?1 ->> 10, unhex(?1 ->> 11)), ?1 ->> 12, nullif(?1 -> 13, 'null'), ?1 ->> 19)
+
+-- name: count_job
+insert into counts (queue, state, n) values (?1 ->> 2, ?1 ->> 4, 1)
+on conflict (queue, state) do update set n = n + 1
+
+-- name: tell_of_job
+insert into changes (seq, at, event) values (?2, ?1 ->> 8, ?1 ->> 4)
+
+-- name: holder
+select id from jobs
+where type = ?1 ->> 1 and unique_key = ?1 ->> 16 and unique_until is not null

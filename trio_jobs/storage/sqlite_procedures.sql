@@ -119,6 +119,10 @@ begin
   from moved as m
   where jobs.seq = +m.seq;
 
+  -- What ended well goes on from nowhere, should a person want it again.
+  delete from saves
+  where exists (select 1 from saves) and seq in (select seq from moved where state = 'done');
+
   -- Apart, so that the index of unique keys is no matter for all those that have none.
   update jobs set unique_until = null
   where seq in (select seq from moved where holds and state in ('done', 'failed', 'cancelled'))
@@ -490,6 +494,7 @@ begin
   from (select max(seq) as seq from moved) as m where m.seq > seq_floor.seq;
   delete from payloads where seq in (select seq from moved);
   delete from results where seq in (select seq from moved);
+  delete from saves where seq in (select seq from moved);
   delete from attempts where seq in (select seq from moved);
   delete from logs where seq in (select seq from moved);
   delete from jobs where seq in (select seq from moved);
@@ -527,6 +532,12 @@ begin
   from jsonb_each(new.rows) as e cross join jobs as j on j.id = e.value ->> 0
   cross join moved as m on m.seq = j.seq
   where j.lease_token = e.value ->> 1 and e.value ->> 2 is not null;
+
+  insert or replace into saves (seq, body)
+  select m.seq, e.value ->> 4
+  from jsonb_each(new.rows) as e cross join jobs as j on j.id = e.value ->> 0
+  cross join moved as m on m.seq = j.seq
+  where j.lease_token = e.value ->> 1 and e.value ->> 4 is not null;
 
   update jobs
   set progress = e.value -> 2, version = j.version + 1, updated_at = new.now
@@ -656,7 +667,8 @@ begin
         p.content_type, json(p.params), j.deadline, json(j.backoff),
         j.run_at, p.traceparent,
         json(iif(exists (select 1 from queues as q where q.name = j.queue and q.most is not null),
-                 'true', 'false'))
+                 'true', 'false')),
+        (select s.body from saves as s where s.seq = m.seq)
       )
       order by j.priority desc, j.run_at, j.seq
     )

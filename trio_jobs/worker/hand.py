@@ -6,6 +6,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
+import msgspec
 import trio
 
 from .. import clock, logs
@@ -52,7 +53,7 @@ class Hand:
             timeout=job.timeout or handler.timeout or self._settings.job_timeout,
             started_at=job.started_at,
             job_deadline=inf if job.deadline is None else job.deadline,
-            now=0.0 if job.deadline is None else self._now(),
+            now=self._now,
             upload=None if is_json(job.content_type) else job.payload,
             content_type=job.content_type,
             traceparent=job.traceparent,
@@ -60,6 +61,7 @@ class Hand:
             in_process=handler.isolation == "process",
             redact=self._redact,
             resources=handler.lifespan and self.resources[handler.lifespan],
+            saved=None if job.saved is None else msgspec.json.decode(job.saved),
         )
 
     def judge(self, job: Claimed, outcome: Outcome) -> Verdict | None:
@@ -78,7 +80,7 @@ class Hand:
             run = self._way(job, self._registry[job.type], attempt)
         except Exception as error:  # its payload was valid when it came; the handler has changed
             return Failed(describe(error, self._redact), permanent=True)
-        token, named = current.set((attempt, self._now)), logs.job.set(job)
+        token, named = current.set(attempt), logs.job.set(job)
         try:
             return await run()
         finally:
@@ -125,12 +127,12 @@ class Hand:
             input=pickled_type(handler.input),
             payload=job.payload,
             params=None if attempt.upload is None else job.params or {},
+            saved=job.saved,
             max_memory=handler.max_memory,
             max_result=self._settings.max_result,
             job_id=job.id,
             attempt=job.attempt,
             max_attempts=job.max_attempts,
-            deadline=attempt.deadline,
             content_type=job.content_type,
             traceparent=job.traceparent,
         )

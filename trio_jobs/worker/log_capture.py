@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from .. import clock
 from ..executor.attempt import Attempt
-from ..executor.diary import Line
 from ..logs import said
 
-current: ContextVar[tuple[Attempt, clock.Now] | None] = ContextVar("current", default=None)
-"""The attempt that a task works for, and its clock; set around the handler, inherited by what it
-starts."""
+current: ContextVar[Attempt | None] = ContextVar("current", default=None)
+"""The attempt that a task works for; set around the handler, inherited by what it starts."""
 
 _users = 0
 
@@ -22,12 +19,9 @@ class _Capture(logging.Handler):
         last = logging.lastResort
         if last is not None and record.levelno >= last.level and _heard_by_nobody_else(record):
             last.handle(record)  # Python would fall back on stderr but for us
-        found = current.get()
-        if found is None:
-            return
-        attempt, now = found
-        message = "\n".join(text for text in said(record) if text)
-        attempt.log(Line(now(), record.levelname, message))
+        attempt = current.get()
+        if attempt is not None:
+            attempt.log("\n".join(text for text in said(record) if text), record.levelname)
 
 
 def _heard_by_nobody_else(record: logging.LogRecord) -> bool:

@@ -8,7 +8,7 @@ import trio
 from .. import clock
 from ..errors import Unavailable
 from ..executor.attempt import Attempt
-from ..executor.diary import Line, Step
+from ..executor.diary import Line, Said
 from ..storage.base import Store
 from ..storage.records import Claimed, LogLine, Progress, Report
 from .running import Running
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 EVERY = 0.5  # seconds
 
-Taken = tuple[Claimed, Attempt, Step | None, list[Line]]
+Taken = tuple[Claimed, Attempt, Said]
 
 
 class Reporter:
@@ -38,13 +38,14 @@ class Reporter:
         while True:
             await self._running.wait_for_some()
             await trio.sleep(EVERY)
-            taken: list[Taken] = []
-            for job, attempt in self._running:
-                if attempt.diary is not None and (attempt.diary.step or attempt.diary.lines):
-                    taken.append((job, attempt, *attempt.diary.take()))
+            taken: list[Taken] = [
+                (job, attempt, said)
+                for job, attempt in self._running
+                if attempt.diary is not None and (said := attempt.diary.take()) is not None
+            ]
             if not taken:
                 continue
-            reports = [_report(job, step, lines) for job, _, step, lines in taken]
+            reports = [_report(job, said) for job, _, said in taken]
             try:
                 await self._store.report(reports, self._now())
             except Unavailable as error:
@@ -55,20 +56,20 @@ class Reporter:
         """What is new at the end of an attempt; it travels with the verdict."""
         if attempt.diary is None:
             return None
-        step, lines = attempt.diary.take()
+        said = attempt.diary.take() or Said(None, [], None)
         if lost := attempt.diary.lines_lost:
-            lines.append(Line(self._now(), "WARNING", f"… {lost:,} more lines, not kept"))
-        return _report(job, step, lines) if step or lines else None
+            said.lines.append(Line(self._now(), "WARNING", f"… {lost:,} more lines, not kept"))
+        return _report(job, said) if any(said) else None
 
     def _take_back(self, taken: list[Taken]) -> None:
-        for job, attempt, step, lines in taken:
+        for job, attempt, said in taken:
             if self._running.attempt(job.lease_token) is None:
-                self._late(_report(job, step, lines))
+                self._late(_report(job, said))
             elif attempt.diary is not None:
-                attempt.diary.put_back(step, lines)
+                attempt.diary.put_back(said)
 
 
-def _report(job: Claimed, step: Step | None, lines: list[Line]) -> Report:
-    progress = None if step is None else Progress(*step)
-    logs = [LogLine(*line, job.attempt) for line in lines]
-    return Report(job.id, job.lease_token, progress, logs)
+def _report(job: Claimed, said: Said) -> Report:
+    progress = None if said.step is None else Progress(*said.step)
+    logs = [LogLine(*line, job.attempt) for line in said.lines]
+    return Report(job.id, job.lease_token, progress, logs, said.saved)
