@@ -1,7 +1,7 @@
 """Enqueueing within a transaction of somebody else's, on the same SQLite file.
 
 The job is there when that transaction commits, together with whatever else it changes; rolled back,
-it never was. Workers hear of it at their next look (`poll_interval`).
+it never was. Workers hear of it at their next look (`poll_interval`): nobody rings for them.
 """
 
 from collections.abc import Iterable, Sequence

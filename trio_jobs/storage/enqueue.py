@@ -15,7 +15,7 @@ from ..job import State
 from .batcher import Patience
 from .records import Enqueued, Key, NewJob
 from .wishes import Amendment
-from .write import Write, as_json, call, run, value, weight
+from .write import CHANGES, JOBS, Write, as_json, call, run, value, weight
 
 Holder = tuple[str, State, str]
 WAITING = (State.SCHEDULED, State.QUEUED)
@@ -26,6 +26,7 @@ class Enqueue(Write):
     jobs: Sequence[NewJob]
     key: Key | None = None
     order = 5
+    rings = JOBS + CHANGES
     patience = Patience.TURN
 
     @property

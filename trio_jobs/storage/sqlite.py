@@ -20,6 +20,7 @@ from .batcher import Batcher
 from .doorbell import Doorbell
 from .enqueue import Enqueue
 from .file import Query, SqliteFile
+from .neighbours import Neighbours
 from .records import (
     Claimed,
     Counts,
@@ -41,7 +42,7 @@ from .threads import RunSync, in_thread
 from .tokens import Token
 from .watching import AttemptRecord, Change, Changes, QueueInfo
 from .wishes import Amendment, Filter, Moved, Scan
-from .write import Committed, Write, as_json
+from .write import CANCELS, CHANGES, JOBS, Committed, Write, as_json
 from .writes import (
     AddToken,
     Claim,
@@ -95,6 +96,8 @@ class SqliteStore:
         self.doorbell = Doorbell()
         self.cancels_bell = Doorbell()
         self.changes_bell = Doorbell()
+        bells = {JOBS: self.doorbell, CANCELS: self.cancels_bell, CHANGES: self.changes_bell}
+        self._neighbours = Neighbours(path, {} if visitor else bells, loud=shared or visitor)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Opens the file and serves until `close`; then checkpoints and closes it.
@@ -104,12 +107,16 @@ class SqliteStore:
         """
         await self._run_sync(self.file.open)
         try:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self._writes.run)
-                await nursery.start(self._reads.run)
-                await nursery.start(self._queries.run)
-                await nursery.start(self._searches.run)
-                task_status.started()
+            async with trio.open_nursery() as around:
+                await around.start(self._neighbours.run)
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._writes.run)
+                    await nursery.start(self._reads.run)
+                    await nursery.start(self._queries.run)
+                    await nursery.start(self._searches.run)
+                    task_status.started()
+                self._neighbours.flush()
+                around.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await self._run_sync(self.file.close)
@@ -129,6 +136,7 @@ class SqliteStore:
     async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
         committed = await self._run_sync(self._transact, writes)
         self.changes_bell.ring()
+        self._neighbours.ring("".join({type(write).rings for write in writes}))
         tally(self._metrics, writes, committed)
         return committed.answers
 

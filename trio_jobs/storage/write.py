@@ -15,6 +15,9 @@ Ended = tuple[str, str, str, int]
 
 _SQL = load("sqlite.sql")
 
+JOBS, CANCELS, CHANGES = "j", "c", "w"
+"""Letters of bells: there may be jobs to claim; running ones to stop; something to tell."""
+
 
 class Write:
     """What one caller wants written.
@@ -26,6 +29,7 @@ class Write:
     __slots__ = ()
     order: ClassVar[int]
     ends: ClassVar[bool] = False  # jobs may come to their end by it
+    rings: ClassVar[str] = CHANGES  # the bells of other processes
     patience: ClassVar[Patience] = Patience.NONE
 
     @property

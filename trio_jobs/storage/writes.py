@@ -17,7 +17,7 @@ from .batcher import Patience
 from .records import Claimed, Expired, Lease, Promoted, Report, Rescued, Settlement
 from .tokens import Token
 from .wishes import Moved
-from .write import Write, as_json, call, run, value, weight
+from .write import CANCELS, CHANGES, JOBS, Write, as_json, call, run, value, weight
 
 CHANGES_KEPT = 500_000
 """How many changes can be replayed: 15 MB, an hour at 140 changes a second."""
@@ -29,6 +29,7 @@ class Settle(Write):
     now: float
     reports: Sequence[Report] = ()
     order = 0
+    rings = JOBS + CHANGES
     ends = True
     patience = Patience.MOMENT
 
@@ -57,6 +58,7 @@ class Rescue(Write):
     living: Callable[[], set[str]]
     limit: int
     order = 1
+    rings = JOBS + CHANGES
     ends = True
 
     def run(self, db: apsw.Connection) -> Rescued:
@@ -71,6 +73,7 @@ class Promote(Write):
     now: float
     limit: int
     order = 2
+    rings = JOBS + CHANGES
 
     def run(self, db: apsw.Connection) -> Promoted:
         said = call(db, "do_promote", self.now, self.limit)
@@ -113,6 +116,7 @@ class Wish(Write):
     procedure: str
     args: tuple[Any, ...]
     order = 6
+    rings = JOBS + CANCELS + CHANGES
     ends = True
 
     def run(self, db: apsw.Connection) -> dict[str, Moved]:
@@ -128,6 +132,7 @@ class Pause(Write):
     queue: str
     now: float | None
     order = 7
+    rings = JOBS
 
     def run(self, db: apsw.Connection) -> None:
         if self.now is None:
@@ -144,6 +149,7 @@ class Limit(Write):
     queue: str
     most: int | None
     order = 7
+    rings = JOBS
 
     def run(self, db: apsw.Connection) -> None:
         run(db, "limit", self.queue, self.most)
@@ -174,6 +180,7 @@ class Extend(Write):
     leases: Sequence[Lease]
     expires_at: float
     order = 9
+    rings = ""
 
     def run(self, db: apsw.Connection) -> set[str]:
         return extend(db, self.leases, self.expires_at)
@@ -204,6 +211,7 @@ class Tell(Write):
 class AddToken(Write):
     token: Token
     order = 10
+    rings = ""
 
     def run(self, db: apsw.Connection) -> None:
         run(db, "add_token", as_json(self.token))
@@ -213,6 +221,7 @@ class AddToken(Write):
 class RemoveToken(Write):
     id: str
     order = 10
+    rings = ""
 
     def run(self, db: apsw.Connection) -> bool:
         return value(db, "remove_token", self.id) is not None
@@ -223,6 +232,7 @@ class Touch(Write):
     """Writes and commits a page as it was: proof that the disk takes it."""
 
     order = 11
+    rings = ""
 
     def run(self, db: apsw.Connection) -> None:
         run(db, "touch")
