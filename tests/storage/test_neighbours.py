@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,7 @@ async def test_the_pipe_of_a_dead_process_is_removed_and_a_full_one_delays_nobod
     os.mkfifo(dead)
     os.mkfifo(full)
     reader = os.open(full, os.O_RDWR | os.O_NONBLOCK)
-    with pytest.raises(BlockingIOError):
+    with suppress(BlockingIOError):
         while True:
             os.write(reader, b"j" * 4_096)
     async with listening(database) as (ringer, _):
@@ -93,6 +93,18 @@ async def test_the_pipe_of_a_dead_process_is_removed_and_a_full_one_delays_nobod
         assert full.exists()
     os.close(reader)
     assert [file.name for file in workers.iterdir()] == [full.name]
+
+
+async def test_without_pipes_a_process_works_all_the_same(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mkfifo(*_: object) -> None:
+        raise PermissionError("not on this file system")
+
+    monkeypatch.setattr(os, "mkfifo", mkfifo)
+    async with listening(database) as (ringer, _):
+        ringer.ring("j")
+    assert "hears others only when it looks" in caplog.text
 
 
 async def test_stores_on_one_file_wake_each_other(tmp_path: Path) -> None:
