@@ -65,7 +65,7 @@ async def test_rings_in_quick_succession_are_one_and_the_last_is_not_forgotten(
 
 async def test_who_owns_the_file_alone_rings_nobody_and_hears_visitors(database: Path) -> None:
     async with (
-        listening(database, loud=False) as (owner, bells),
+        listening(database, loud=False) as (owner, _),
         listening(database) as (_, others),
     ):
         owner.ring("j")
