@@ -24,10 +24,12 @@ DERIVED: Any = None
 class Ctx(Protocol):
     """What a running handler may know and do; given as its second argument.
 
-    `upload` holds the raw body when the job was posted as one (`POST /jobs?type=…`), else None.
-    `attempt` counts from 1. `deadline` is in Unix seconds: when this attempt times out, or the
-    job's own deadline passes. `traceparent` is the trace context (W3C) that the job was made in, if
-    any; pass it on. `cancel_reason` says why the attempt is being stopped, if it is.
+    `job_id` stays the same over all attempts: an idempotency key for what the handler does.
+    `attempt` counts from 1, up to `max_attempts`. `deadline` is in Unix seconds: when this attempt
+    times out, or the job's own deadline passes. `upload` holds the raw body when the job was posted
+    as one (`POST /jobs?type=…`), else None; `content_type` is that of the payload. `traceparent` is
+    the trace context (W3C) that the job was made in, if any; pass it on. `cancel_reason` says why
+    the attempt is being stopped, if it is.
 
     Whatever the handler logs (`logging`, any logger) is kept with the job.
     """

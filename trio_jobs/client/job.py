@@ -72,4 +72,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def succeeded(self) -> bool:
+        """It has a result."""
         return self.state == State.DONE

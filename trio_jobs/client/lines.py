@@ -39,6 +39,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
+        """Lines that were sent and answered."""
         return self.created + self.deduplicated + self.replayed + self.failed
 
 
