@@ -95,7 +95,7 @@ class Bench:
 async def bench(*handlers: Handler, **settings: Any) -> AsyncIterator[Bench]:
     """With one process unless said otherwise. In the end no process is left."""
     before = children(os.getpid()).keys()
-    hand = Hand(Registry(handlers), Settings(**{"processes": 1} | settings), now=time.time)
+    hand = Hand(Registry(handlers), Settings(**{"job_processes": 1} | settings), now=time.time)
     assert hand.processes is not None
     async with trio.open_nursery() as nursery:
         await nursery.start(hand.processes.run)
@@ -305,7 +305,7 @@ async def test_time_in_the_queue_for_a_process_is_not_the_jobs() -> None:
 
 async def test_a_crash_fails_its_attempt_and_nothing_else() -> None:
     names = ("leave", "segfault", "say_and_wait", "pid")
-    async with bench(*map(handler, names), processes=2) as on, trio.open_nursery() as nursery:
+    async with bench(*map(handler, names), job_processes=2) as on, trio.open_nursery() as nursery:
         nursery.start_soon(on.result, "say_and_wait", 1.5)
         await trio.sleep(0.3)
         failure = await on.failure("leave")

@@ -79,7 +79,7 @@ class Settings:
         "concurrency: media:4,default:20; *:8 stands for all others together.",
     )
     threads: int = _setting(16, "Of these, jobs with plain (thread) handlers.")
-    processes: int = _setting(0, "Of these, jobs in processes of their own. 0: one per CPU.")
+    job_processes: int = _setting(0, "Of these, jobs in processes of their own. 0: one per CPU.")
     job_timeout: float = _setting(300.0, "Limit for one attempt, unless the job says otherwise.")
     max_attempts: int = _setting(5, "Attempts before a job has failed, unless it says otherwise.")
     cleanup_grace: float = _setting(3.0, "Time a cancelled attempt has to clean up.")

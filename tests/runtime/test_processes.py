@@ -30,7 +30,7 @@ async def deaf(_input, ctx):
         except trio.Cancelled:
             pass
 
-settings, _ = Settings.load({"bind": "127.0.0.1:0", "shutdown_grace": 1.5, "processes": 2})
+settings, _ = Settings.load({"bind": "127.0.0.1:0", "shutdown_grace": 1.5, "job_processes": 2})
 registry = Registry([
     Handler(name, getattr(handlers, name), isolation="process")
     for name in ("loop_in_c", "pid")

@@ -39,7 +39,7 @@ class Hand:
         self._redact = Redactor(settings.redact, settings.secrets).text
         self.threads = trio.CapacityLimiter(settings.threads)
         wanted = any(handler.isolation == "process" for handler in registry)
-        self.processes = Processes(settings.processes, self._redact) if wanted else None
+        self.processes = Processes(settings.job_processes, self._redact) if wanted else None
         self.resources: dict[Lifespan, Any] = {}
         self._unlimited = trio.CapacityLimiter(inf)
 
