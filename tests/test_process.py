@@ -412,12 +412,13 @@ def test_there_is_a_process_for_each_cpu_unless_said_otherwise() -> None:
 async def test_a_cancelled_job_is_stopped_at_once_and_its_slot_works_on(
     start_system: StartSystem,
 ) -> None:
-    system = await start_system([handler("loop_in_c"), handler("pid")], concurrency=1, processes=1)
+    system = await start_system(
+        [handler("loop_in_c"), handler("pid")], concurrency=1, job_processes=1
+    )
     id_ = await system.enqueue("loop_in_c")
-    await trio.sleep(1.0)
-    running = await system.service.get(id_)
-    assert running.state is State.RUNNING
-    assert running.progress is not None, "it is in its loop"
+    with trio.fail_after(20):
+        while (await system.service.get(id_)).progress is None:
+            await trio.sleep(0.01)
     await system.service.cancel(id_)
     with trio.fail_after(1):
         assert (await system.until(id_)).state is State.CANCELLED
