@@ -376,7 +376,7 @@ async def test_processes_are_replaced_after_so_many_jobs() -> None:
 async def test_two_hundred_of_each_leave_no_process_and_no_descriptor() -> None:
     names = ("leave", "segfault", "loop_in_c", "pid")
     hungry = handler("allocate", max_memory=LIMIT)
-    async with bench(*map(handler, names), hungry, processes=4) as on:
+    async with bench(*map(handler, names), hungry, job_processes=4) as on:
         await on.result("pid")
         descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         outcomes: Counter[str] = Counter()
@@ -417,7 +417,7 @@ async def test_a_cancelled_job_is_stopped_at_once_and_its_slot_works_on(
     )
     id_ = await system.enqueue("loop_in_c")
     with trio.fail_after(20):
-        while (await system.service.get(id_)).progress is None:
+        while (await system.service.get(id_)).progress is None:  # noqa: ASYNC110
             await trio.sleep(0.01)
     await system.service.cancel(id_)
     with trio.fail_after(1):
