@@ -14,6 +14,7 @@ from .exits import Exit
 
 _COMMANDS = {
     "serve": ("serve", "Run the service: HTTP API and workers."),
+    "worker": ("worker", "Run jobs without HTTP, beside a service on the same database."),
     "enqueue": ("enqueue", "Enqueue a job, or a file of them."),
     "ls": ("jobs", "List jobs, newest first."),
     "show": ("jobs", "Show a job."),

@@ -1,28 +1,18 @@
 """`trio-jobs serve`."""
 
-import gc
 import logging
-import os
-import resource
 import sys
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
-import trio
 
-from .. import __version__, logs
+from .. import __version__
 from ..config import Settings
-from ..redaction import Redactor
-from ..runtime import Runtime, exit_code, reasons
+from .daemon import Daemon
 from .settings import load, setting_options
-from .target import Target
 
 log = logging.getLogger("trio_jobs")
-
-MAX_DESCRIPTORS = 65_536
 
 
 @click.command()
@@ -37,53 +27,16 @@ def serve(target: str | None, **flags: Any) -> None:
     puts them back into their queue, the third exits at once.
     """
     settings, _ = load(flags)
-    if sys.stderr is None:  # closed: the next file to be opened would get its number
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
-    with logs.installed(
-        sys.stderr.fileno(),
-        look=settings.log_format,
-        level=settings.log_level,
-        redactor=Redactor(settings.redact, settings.secrets),
-    ):
-        tune_process()
-        code = _serve(settings, target)
-    sys.exit(code)
+    Daemon(
+        settings,
+        target,
+        http=True,
+        greet=partial(_greet, settings),
+        explain=partial(_explained, settings),
+    ).run()
 
 
-def _serve(settings: Settings, name: str | None) -> int:
-    """Until it has ended, for whatever reason; how the process exits. All it says is logged."""
-    try:
-        target = Target(name, settings)
-        greet = partial(_greet, settings)
-        runtime = Runtime(target.settings, target.registry, on_ready=greet)
-        with target.bound(runtime.service):
-            trio.run(runtime.run)
-    except (Exception, BaseExceptionGroup) as error:
-        found = reasons(error)
-        if found:
-            log.critical("%s", _explained(found[0], settings))
-        else:
-            log.critical("the service has failed", exc_info=error)
-        return exit_code(found)
-    return 0
-
-
-def tune_process() -> None:
-    """What a process that serves wants of Python and of the system."""
-    # With Python's own thresholds, the p99 of POSTs on 64 connections was 26 to 37 ms in three
-    # runs; with these 17 to 24.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY or most > MAX_DESCRIPTORS:
-        most = MAX_DESCRIPTORS
-    with suppress(OSError, ValueError):  # a connection is a descriptor
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        )
-
-
-def _explained(error: Exception, settings: Settings) -> str:
+def _explained(settings: Settings, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot serve on {settings.bind}: {error.strerror or error}"
     return str(error)
