@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,15 +46,7 @@ class Daemon:
 
     def run(self) -> NoReturn:
         """Exits."""
-        settings = self._settings
-        if sys.stderr is None:  # closed: the next file to be opened would get its number
-            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
-        with logs.installed(
-            sys.stderr.fileno(),
-            look=settings.log_format,
-            level=settings.log_level,
-            redactor=Redactor(settings.redact, settings.secrets),
-        ):
+        with logging_to_stderr(self._settings):
             tune_process()
             code = self._run()
         sys.exit(code)
@@ -76,6 +68,18 @@ class Daemon:
                 log.critical("the service has failed", exc_info=error)
             return exit_code(found)
         return 0
+
+
+def logging_to_stderr(settings: Settings) -> AbstractContextManager[object]:
+    """The log of a process of ours."""
+    if sys.stderr is None:  # closed: the next file to be opened would get its number
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
+    return logs.installed(
+        sys.stderr.fileno(),
+        look=settings.log_format,
+        level=settings.log_level,
+        redactor=Redactor(settings.redact, settings.secrets),
+    )
 
 
 def tune_process() -> None:

@@ -3,13 +3,16 @@
 import logging
 import sys
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
+import trio
 
 from .. import __version__
 from ..config import Settings
-from .daemon import Daemon
+from .daemon import Daemon, logging_to_stderr
+from .reloader import Reloader, stop_with_parent
 from .settings import load, setting_options
 
 log = logging.getLogger("trio_jobs")
@@ -17,8 +20,10 @@ log = logging.getLogger("trio_jobs")
 
 @click.command()
 @click.argument("target", required=False, metavar="[MODULE:APP]")
+@click.option("--reload", is_flag=True, help="Start again when a Python file here has changed.")
+@click.option("--with-parent", is_flag=True, hidden=True)  # what --reload starts
 @setting_options()
-def serve(target: str | None, **flags: Any) -> None:
+def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> None:
     """Run the service: HTTP API and workers, in this process, until Ctrl-C.
 
     MODULE:APP is a trio_jobs.Jobs with job types of your own, such as tasks:app.
@@ -27,6 +32,10 @@ def serve(target: str | None, **flags: Any) -> None:
     puts them back into their queue, the third exits at once.
     """
     settings, _ = load(flags)
+    if reload:
+        _serve_anew(settings, target, flags)
+    if with_parent:
+        stop_with_parent()
     Daemon(
         settings,
         target,
@@ -34,6 +43,20 @@ def serve(target: str | None, **flags: Any) -> None:
         greet=partial(_greet, settings),
         explain=partial(_explained, settings),
     ).run()
+
+
+def _serve_anew(settings: Settings, target: str | None, flags: dict[str, Any]) -> NoReturn:
+    """A child serves, with the same flags."""
+    command = [sys.executable, "-m", "trio_jobs", "serve", "--with-parent"]
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            command.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            command.append(f"--{flag}={value}")
+    with logging_to_stderr(settings):
+        code = trio.run(Reloader([*command, *filter(None, [target])], Path.cwd()).run)
+    sys.exit(code)
 
 
 def _explained(settings: Settings, error: Exception) -> str:
