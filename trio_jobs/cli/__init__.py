@@ -9,7 +9,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from .. import __version__
 from .exits import Exit
 
 _COMMANDS = {
@@ -86,6 +85,6 @@ def _is_interrupt(error: BaseException) -> bool:
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="trio-jobs")
+@click.version_option(package_name="trio-jobs", prog_name="trio-jobs")
 def main() -> None:
     """A durable job queue with an HTTP API and workers, in one process."""
