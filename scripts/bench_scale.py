@@ -22,7 +22,7 @@ import trio
 
 from trio_jobs import __version__
 from trio_jobs.builtin import handlers
-from trio_jobs.cli.serve import tune_process
+from trio_jobs.cli.daemon import tune_process
 from trio_jobs.config import Settings
 from trio_jobs.ids import JobIds
 from trio_jobs.job import State, Succeeded, Verdict

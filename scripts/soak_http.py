@@ -29,7 +29,7 @@ import httpx
 import trio
 
 from trio_jobs.builtin import handlers
-from trio_jobs.cli.serve import tune_process
+from trio_jobs.cli.daemon import tune_process
 from trio_jobs.config import Settings
 from trio_jobs.registry import Registry
 from trio_jobs.runtime import Runtime

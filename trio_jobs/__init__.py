@@ -3,11 +3,6 @@
 The names of `__all__` are imported when they are first used; `__init__.pyi` has their types.
 """
 
-from importlib import import_module
-from importlib.metadata import version
-
-__version__ = version("trio-jobs")
-
 _NAMES = {
     "Cancel": ".errors",
     "Client": ".client",
@@ -27,7 +22,15 @@ __all__ = sorted([*_NAMES, "__version__"])
 
 
 def __getattr__(name: str) -> object:
-    if name not in _NAMES:
+    if name == "__version__":
+        from importlib.metadata import version  # 20 ms, most of it for email and zipfile
+
+        value: object = version("trio-jobs")
+    elif name in _NAMES:
+        from importlib import import_module
+
+        value = getattr(import_module(_NAMES[name], __name__), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_NAMES[name], __name__), name)
+    globals()[name] = value
     return value

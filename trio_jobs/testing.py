@@ -189,7 +189,7 @@ async def rehearsing(app: Jobs, directory: Path) -> AsyncIterator[Rehearsal]:
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         await nursery.start(service.watch.run)
-        with app.bound(service):
+        with app.bound(service, settings):
             yield Rehearsal(service, store, registry)
         service.drain()
         store.close()

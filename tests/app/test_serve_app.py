@@ -9,6 +9,7 @@ import httpx
 import pytest
 import trio
 
+import trio_jobs
 from trio_jobs import Ctx, JobFailed, Jobs, Settings
 from trio_jobs.errors import NotOpen, StoreError
 
@@ -219,8 +220,33 @@ def test_the_plugin_serves_a_test_file_of_a_user(tmp_path: Path) -> None:
     assert "let the test take autojump_clock" in done.stdout
 
 
+def loaded_by(code: str) -> set[str]:
+    """The modules that there are after `code`."""
+    code = f"import sys; {code}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {
+    *("quart", "hypercorn", "httpx", "httptools", "jinja2", "prometheus_client", "click"),
+    *("trio_parallel", "importlib.metadata", "email.message", "multiprocessing"),
+}
+
+
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
-    code = "import sys; from trio_jobs import *; from trio_jobs import Jobs; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert "trio_jobs.app.jobs" in loaded.split()
-    assert not {"quart", "hypercorn", "httpx"} & set(loaded.split())
+    jobs = loaded_by("from trio_jobs import Jobs")
+    assert "trio_jobs.app.jobs" in jobs
+    assert not HEAVY & jobs
+
+
+def test_the_package_and_its_plugin_cost_nothing_by_themselves() -> None:
+    nothing = loaded_by("pass")
+    assert loaded_by("import trio_jobs") - nothing <= {"trio_jobs"}
+    plugin = loaded_by("import pytest, trio_jobs.pytest_plugin") - loaded_by("import pytest")
+    assert plugin == {"trio_jobs", "trio_jobs.pytest_plugin"}
+
+
+def test_all_names_of_the_package_are_there() -> None:
+    code = "from trio_jobs import *; print(Jobs.__name__, Client.__name__, __version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"Jobs Client {trio_jobs.__version__}\n"

@@ -1,6 +1,14 @@
 """The app: job types declared in Python, and where their jobs go."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -36,8 +44,8 @@ class Jobs:
         self._parent: Jobs | None = None
         self._prefix = ""
         self._lifespan: Lifespan | None = None
-        self._service: Service | None = None
         self._checks: Checks | None = None
+        self._open: tuple[Service, Settings] | None = None
 
     # ── declaring ─────────────────────────────────────────────────────────────────────────────
 
@@ -149,8 +157,8 @@ class Jobs:
         """The job that `order` makes, not yet stored. Raises InvalidInput, UnknownType."""
         if self._parent is not None:
             return self._parent.new_job(order)
-        if self._service is not None:
-            return self._service.new_job(order)
+        if self._open is not None:
+            return self._open[0].new_job(order)
         if self._checks is None:
             settings = Settings()
             self._checks = Checks(self.registry(settings), settings)
@@ -161,22 +169,30 @@ class Jobs:
     @property
     def service(self) -> Service:
         """Where the jobs go now; raises NotOpen when nowhere."""
-        if self._service is not None:
-            return self._service
+        return self._opened()[0]
+
+    @property
+    def settings(self) -> Settings:
+        """With what it is open now; raises NotOpen when it is not."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[Service, Settings]:
+        if self._open is not None:
+            return self._open
         if self._parent is not None:
-            return self._parent.service
+            return self._parent._opened()
         raise NotOpen("The app is not open: enqueue within `async with app.open(url)` or serve().")
 
     @contextmanager
-    def bound(self, service: Service) -> Iterator[None]:
+    def bound(self, service: Service, settings: Settings) -> Iterator[None]:
         """Jobs go to `service` meanwhile. One place at a time."""
-        if self._service is not None:
+        if self._open is not None:
             raise RuntimeError("the app is open already")
-        self._service = service
+        self._open = service, settings
         try:
             yield
         finally:
-            self._service = None
+            self._open = None
 
     @asynccontextmanager
     async def open(
@@ -195,8 +211,20 @@ class Jobs:
         registry = self.registry(settings)
         settings = with_keep(settings, registry)
         async with running(settings, registry, workers=workers) as service:
-            with self.bound(service):
+            with self.bound(service, settings):
                 yield service
+
+    def asgi(self, *, tokens: bool = True) -> Callable[..., Awaitable[None]]:
+        """The HTTP API as an ASGI app, to be mounted in yours, under any prefix (`root_path`).
+
+        It answers while this app is open, else 503. The server must run on Trio. Whoever asks
+        needs a token, since what your server is bound to is not known here. With `tokens=False`
+        nobody does: for when your app has looked at who asks before. Then requests must name
+        localhost, or one of `Settings.allowed_hosts`, as their Host.
+        """
+        from .mounted import Mounted  # and quart
+
+        return Mounted(self, tokens=tokens)
 
     async def serve(
         self,

@@ -9,11 +9,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from .. import __version__
 from .exits import Exit
 
 _COMMANDS = {
     "serve": ("serve", "Run the service: HTTP API and workers."),
+    "worker": ("worker", "Run jobs without HTTP, beside a service on the same database."),
     "enqueue": ("enqueue", "Enqueue a job, or a file of them."),
     "ls": ("jobs", "List jobs, newest first."),
     "show": ("jobs", "Show a job."),
@@ -85,6 +85,6 @@ def _is_interrupt(error: BaseException) -> bool:
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="trio-jobs")
+@click.version_option(package_name="trio-jobs", prog_name="trio-jobs")
 def main() -> None:
     """A durable job queue with an HTTP API and workers, in one process."""

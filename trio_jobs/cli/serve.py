@@ -1,34 +1,29 @@
 """`trio-jobs serve`."""
 
-import gc
 import logging
-import os
-import resource
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import trio
 
-from .. import __version__, logs
+from .. import __version__
 from ..config import Settings
-from ..redaction import Redactor
-from ..runtime import Runtime, exit_code, reasons
+from .daemon import Daemon, logging_to_stderr
+from .reloader import Reloader, stop_with_parent
 from .settings import load, setting_options
-from .target import Target
 
 log = logging.getLogger("trio_jobs")
-
-MAX_DESCRIPTORS = 65_536
 
 
 @click.command()
 @click.argument("target", required=False, metavar="[MODULE:APP]")
+@click.option("--reload", is_flag=True, help="Start again when a Python file here has changed.")
+@click.option("--with-parent", is_flag=True, hidden=True)  # what --reload starts
 @setting_options()
-def serve(target: str | None, **flags: Any) -> None:
+def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> None:
     """Run the service: HTTP API and workers, in this process, until Ctrl-C.
 
     MODULE:APP is a trio_jobs.Jobs with job types of your own, such as tasks:app.
@@ -37,53 +32,34 @@ def serve(target: str | None, **flags: Any) -> None:
     puts them back into their queue, the third exits at once.
     """
     settings, _ = load(flags)
-    if sys.stderr is None:  # closed: the next file to be opened would get its number
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
-    with logs.installed(
-        sys.stderr.fileno(),
-        look=settings.log_format,
-        level=settings.log_level,
-        redactor=Redactor(settings.redact, settings.secrets),
-    ):
-        tune_process()
-        code = _serve(settings, target)
+    if reload:
+        _serve_anew(settings, target, flags)
+    if with_parent:
+        stop_with_parent()
+    Daemon(
+        settings,
+        target,
+        http=True,
+        greet=partial(_greet, settings),
+        explain=partial(_explained, settings),
+    ).run()
+
+
+def _serve_anew(settings: Settings, target: str | None, flags: dict[str, Any]) -> NoReturn:
+    """A child serves, with the same flags."""
+    command = [sys.executable, "-m", "trio_jobs", "serve", "--with-parent"]
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            command.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            command.append(f"--{flag}={value}")
+    with logging_to_stderr(settings):
+        code = trio.run(Reloader([*command, *filter(None, [target])], Path.cwd()).run)
     sys.exit(code)
 
 
-def _serve(settings: Settings, name: str | None) -> int:
-    """Until it has ended, for whatever reason; how the process exits. All it says is logged."""
-    try:
-        target = Target(name, settings)
-        greet = partial(_greet, settings)
-        runtime = Runtime(target.settings, target.registry, on_ready=greet)
-        with target.bound(runtime.service):
-            trio.run(runtime.run)
-    except (Exception, BaseExceptionGroup) as error:
-        found = reasons(error)
-        if found:
-            log.critical("%s", _explained(found[0], settings))
-        else:
-            log.critical("the service has failed", exc_info=error)
-        return exit_code(found)
-    return 0
-
-
-def tune_process() -> None:
-    """What a process that serves wants of Python and of the system."""
-    # With Python's own thresholds, the p99 of POSTs on 64 connections was 26 to 37 ms in three
-    # runs; with these 17 to 24.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY or most > MAX_DESCRIPTORS:
-        most = MAX_DESCRIPTORS
-    with suppress(OSError, ValueError):  # a connection is a descriptor
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        )
-
-
-def _explained(error: Exception, settings: Settings) -> str:
+def _explained(settings: Settings, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot serve on {settings.bind}: {error.strerror or error}"
     return str(error)

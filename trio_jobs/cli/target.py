@@ -57,4 +57,4 @@ class Target:
 
     def bound(self, service: Service) -> AbstractContextManager[None]:
         """Handlers that enqueue do it here meanwhile."""
-        return nullcontext() if self._app is None else self._app.bound(service)
+        return nullcontext() if self._app is None else self._app.bound(service, self.settings)

@@ -21,7 +21,7 @@ from .streams import Streamed
 class Call(msgspec.Struct, kw_only=True):
     """One request. `receive` is there on the hot path only: Quart looks after its own clients.
 
-    Of repeated headers the first counts.
+    Of repeated headers the first counts. `prefix` goes before the path of every link.
     """
 
     service: Service
@@ -32,6 +32,8 @@ class Call(msgspec.Struct, kw_only=True):
     body: bytes = b""
     request_id: str = ""
     grant: Grant = ANYBODY
+    scheme: str = "http"
+    prefix: str = ""
     receive: Receive | None = None
 
     def header(self, name: bytes) -> str:

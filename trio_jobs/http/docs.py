@@ -50,6 +50,9 @@ class Document:
 
     async def openapi(self, call: Call) -> Answer:
         """Get this document, OpenAPI 3.1."""
+        if call.prefix:
+            tree = self.tree | {"servers": [{"url": call.prefix}]}
+            return Answer(200, msgspec.json.format(msgspec.json.encode(tree), indent=2))
         return Answer(200, self.json)
 
     async def docs(self, call: Call) -> Answer:
@@ -57,6 +60,7 @@ class Document:
         search = call.query().get("q", "").strip()
         nouns = reference.nouns(self.tree, pages.origin(call), search)
         return pages.page(
+            call,
             "docs.html",
             about=self.tree["info"]["description"],
             version=self.tree["info"]["version"],

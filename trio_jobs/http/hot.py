@@ -22,6 +22,7 @@ from .answer import Answer, RequestIds, refusal
 from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, headers_of, send_answer
 from .bodies import body_too_large
 from .call import Call
+from .prefix import prefix_of
 
 _JOB_PATH = "/jobs/"
 _JOB_PATH_LENGTH = len(_JOB_PATH) + 36
@@ -99,6 +100,8 @@ class HotPath:
             headers=headers,
             query_string=scope["query_string"],
             grant=grant,
+            scheme=scope["scheme"],
+            prefix=prefix_of(scope),
             **more,
         )
 

@@ -76,7 +76,7 @@ async def explain(call: Call) -> Answer:
     if kind is None:
         raise problems.NoSuchPath(f"There is no problem called {slug!r}.")
     if pages.wants_page(call):
-        return pages.page("problem.html", kind=kind)
+        return pages.page(call, "problem.html", kind=kind)
     return Answer(200, msgspec.json.encode(kind), {"Vary": "Accept"})
 
 

@@ -49,7 +49,7 @@ async def create(call: Call) -> Answer:
         return _all_placed(placed, may_read=may_read)
     one = placed[0]
     status = 200 if one.deduplicated else 201
-    headers = {"Location": f"/jobs/{one.job.id}"}
+    headers = {"Location": f"{call.prefix}/jobs/{one.job.id}"}
     if one.replayed:
         headers["Idempotent-Replayed"] = "true"
     wait, minimal = wish.wait, False
@@ -145,7 +145,7 @@ async def index(call: Call) -> Answer:
     return Answer(
         200,
         msgspec.json.encode(views.PageView(shown, str(page.next))),
-        {"Link": f'</jobs?{more}>; rel="next"'},
+        {"Link": f'<{call.prefix}/jobs?{more}>; rel="next"'},
     )
 
 

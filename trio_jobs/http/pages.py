@@ -38,9 +38,9 @@ _templates = Environment(
 _templates.globals["style"] = f"/static/style.css?v={_STYLE_MARK}"
 
 
-def page(template: str, **values: Any) -> Answer:
+def page(call: Call, template: str, **values: Any) -> Answer:
     """`template`, filled in."""
-    text = _templates.get_template(template).render(values)
+    text = _templates.get_template(template).render(values, root=call.prefix)
     return Answer(200, text.encode(), _HEADERS)
 
 
@@ -51,8 +51,7 @@ def wants_page(call: Call) -> bool:
 
 def origin(call: Call) -> str:
     """How the client calls this service, e.g. `http://localhost:8080`; for examples."""
-    scheme = "http" if call.settings.tls_cert is None else "https"
-    return f"{scheme}://{call.header(b'host') or 'localhost:8080'}"
+    return f"{call.scheme}://{call.header(b'host') or 'localhost:8080'}{call.prefix}"
 
 
 async def style(call: Call) -> Answer:

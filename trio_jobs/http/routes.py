@@ -29,6 +29,7 @@ from .answer import Answer
 from .asgi import grant_of, headers_of
 from .call import Call, Route
 from .docs import Document
+from .prefix import prefix_of
 from .streams import StreamBody, Streamed
 
 DOCUMENT = Document(
@@ -97,6 +98,8 @@ def _view(route: Route, service: Service, settings: Settings) -> Callable[..., A
             body=cast(bytes, await request.get_data(as_text=False)),
             request_id=g.request_id,
             grant=grant,
+            scheme=scope["scheme"],
+            prefix=prefix_of(scope),
         )
         return respond(await route.answer(call))
 

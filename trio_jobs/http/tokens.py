@@ -70,7 +70,7 @@ async def create(call: Call) -> Answer:
     )
     shown = token_view(token)
     shown.token = secret
-    return Answer(201, msgspec.json.encode(shown), {"Location": f"/tokens/{token.id}"})
+    return Answer(201, msgspec.json.encode(shown), {"Location": f"{call.prefix}/tokens/{token.id}"})
 
 
 async def index(call: Call) -> Answer:

@@ -23,6 +23,7 @@ STATES = (
 async def welcome(call: Call) -> Answer:
     """Welcome a person: the queues with their jobs, and where to go from here."""
     return pages.page(
+        call,
         "welcome.html",
         version=__version__,
         states=STATES,

@@ -25,12 +25,12 @@ class Signals:
     `patience` is in seconds: what the ladder may take before a thread ends the process.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, *, hurry: trio.Event) -> None:
         self._patience = patience
         self._count = 0
         self._watchdog: threading.Timer | None = None
         self.stop = trio.Event()
-        self.hurry = trio.Event()
+        self.hurry = hurry
 
     @contextmanager
     def handled(self) -> Iterator[None]:

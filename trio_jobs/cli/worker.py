@@ -1,0 +1,51 @@
+"""`trio-jobs worker`."""
+
+import logging
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+import click
+
+from ..config import Settings
+from ..errors import StoreLocked
+from .daemon import Daemon
+from .settings import load, setting_options
+
+log = logging.getLogger("trio_jobs")
+
+DECIDED = frozenset({"worker", "shared"})
+OF_HTTP = frozenset(
+    {
+        *("bind", "auth", "rate_limit", "max_body", "max_upload", "max_batch", "allowed_hosts"),
+        *("head_timeout", "body_timeout", "keep_alive", "send_timeout", "max_head"),
+        *("max_headers", "max_url", "max_connections", "max_connections_per_ip"),
+        *("trusted_proxies", "tls_cert", "tls_key", "access_log"),
+    }
+)
+
+
+@click.command()
+@click.argument("target", required=False, metavar="[MODULE:APP]")
+@setting_options({spec.name for spec in fields(Settings)} - OF_HTTP - DECIDED)
+def worker(target: str | None, **flags: Any) -> None:
+    """Run jobs without serving HTTP, beside a service on the same database.
+
+    That service needs --shared, to let other processes at its file. MODULE:APP is a trio_jobs.Jobs
+    with job types of your own, such as tasks:app; jobs of other types are left to others.
+
+    Ctrl-C stops it as it stops `serve`.
+    """
+    settings, _ = load(flags)
+    settings = replace(settings, worker=True, shared=True)
+    Daemon(settings, target, http=False, greet=partial(_greet, settings), explain=_explained).run()
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, StoreLocked):
+        return f"{error} (A worker always shares: it is the other one that has to.)"
+    return str(error)
+
+
+def _greet(settings: Settings, addresses: list[str]) -> None:
+    log.info("working on %s", settings.database.removeprefix("sqlite:///"))
