@@ -118,7 +118,8 @@ class Tries:
     async def _again(self, error: ClientError, again: bool, at_least: float) -> None:
         self._count += 1
         seconds = at_least + pause(self._count)
-        if not again or self._caller.wire.now() + seconds >= self._give_up:
+        # A try without time for an answer would only hide why the others failed.
+        if not again or self._caller.wire.now() + seconds + SHORTEST >= self._give_up:
             raise error
         await self._caller.wire.sleep(seconds)
 
