@@ -67,7 +67,7 @@ async def test_nobody_there_is_unreachable_once_the_time_is_over(connect):
         began = time.monotonic()
         with pytest.raises(Unreachable) as caught:
             await jobs.enqueue("noop")
-    assert 0.1 < time.monotonic() - began < 2
+    assert 0.05 < time.monotonic() - began < 2  # two tries more, after 25 and 50 ms at least
     assert not caught.value.maybe_done
 
 
