@@ -9,7 +9,7 @@ import pytest
 
 from trio_jobs.cli.source_files import changed, look
 
-from ..processes import Service, running, until
+from ..processes import ENVIRONMENT, Service, running, until
 
 TASKS = """
 import trio
@@ -61,7 +61,10 @@ def said(service: Service) -> object:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at /proc")
-def test_an_edit_starts_it_again_and_a_mistake_waits_for_the_next(tmp_path: Path) -> None:
+def test_an_edit_starts_it_again_and_a_mistake_waits_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(ENVIRONMENT, "PYTHONDONTWRITEBYTECODE", raising=False)
     prepare(tmp_path)
     with running(tmp_path, "tasks:app", "--reload") as service:
         assert said(service) == "before"
