@@ -11,7 +11,7 @@ from pathlib import Path
 from trio_jobs.cli.worker import DECIDED, OF_HTTP
 from trio_jobs.config import Settings
 
-from ..processes import ENVIRONMENT, PATIENCE, running, until
+from ..processes import ENVIRONMENT, PATIENCE, SERVE, running, until
 
 WORKER = (sys.executable, "-m", "trio_jobs", "worker")
 TASKS = """
@@ -85,6 +85,13 @@ def test_a_service_that_shares_nothing_is_named_with_the_setting(tmp_path: Path)
         done = subprocess.run(WORKER, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, "--shared" in done.stderr) == (1, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_service_that_comes_later_hears_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    with working(tmp_path):
+        done = subprocess.run(SERVE, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, "--shared" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_worker_takes_the_settings_of_a_service_but_those_of_http(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ EVERY = 0.5  # seconds between looks
 GRACE = 2.0  # … for running jobs to end, before the second signal
 PATIENCE = 8.0  # … for what the second signal should have ended, before it is killed
 SHOWN = 3  # names in a line
+# Bytecode is told to be old by seconds and size: two edits within a second may look the same.
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class Reloader:
@@ -44,20 +46,24 @@ class Reloader:
             await nursery.start(self._pass_signals_on, nursery.cancel_scope)
             # Before the child reads the files: no change of theirs is missed.
             self._seen = await trio.to_thread.run_sync(look, self._directory)
-            while not self._signals:
-                has_changed, code = await self._run_child()
-                if not has_changed and not self._signals:
-                    log.warning("the service has ended (%d); a change starts it again", code)
-                    code = 0
+            while True:
+                has_changed, ended = await self._run_child()
+                if self._signals:
+                    code = ended
+                    break
+                if not has_changed:
+                    log.warning("the service has ended (%d); a change starts it again", ended)
                     await self._change()
             nursery.cancel_scope.cancel()
-        return code if self._signals < 3 else Exit.INTERRUPTED
+        if self._signals > 2:
+            return Exit.INTERRUPTED
+        return code if code >= 0 else 128 - code  # as shells say it
 
     async def _run_child(self) -> tuple[bool, int]:
         """Until it ends, or is stopped for a change: whether that was so, and its exit code."""
         has_changed = False
         child = self._child = await trio.lowlevel.open_process(
-            self._command, stdin=subprocess.PIPE, process_group=0
+            self._command, stdin=subprocess.PIPE, process_group=0, env=os.environ | NO_BYTECODE
         )
         try:
             async with trio.open_nursery() as nursery:
