@@ -44,7 +44,9 @@ def test_the_examples_work_as_written(project: Path) -> None:
     assert {"tasks.py", "embedding.py", "test_tasks.py"} <= set(FILES)
     assert run(project, "embedding.py") == "shop@example.com to a@example.com\n"
     assert "1 passed" in run(project, "-m", "pytest", "-p", "trio_jobs.pytest_plugin")
-    with running(project, "tasks:app") as service:
+    ordered = run(project, "orders.py").strip()
+    with running(project, "tasks:app", "--database", "sqlite:///jobs.db") as service:
+        assert service.wait_for(ordered, "done")["output"] == "shop@example.com to b@example.com"
         id_ = service.post("report", {"a": "b"})
         assert service.wait_for(id_, "done")["output"] == 1
 
