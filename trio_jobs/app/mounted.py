@@ -8,6 +8,7 @@ from ..errors import NotOpen, Unavailable
 from ..http import create_app
 from ..http.answer import RequestIds
 from ..http.asgi import ASGI, Receive, Scope, Send, refuse
+from ..http.leftovers import Leftovers
 from ..http.prefix import without_prefix
 from ..service import Service
 
@@ -57,7 +58,7 @@ class Mounted:
         """The app over `service`, which is another each time that the place is opened."""
         if self._made is None or self._made[0] is not service:
             settings = replace(self._place.settings, auth=self._auth, bind=HERE)
-            self._made = service, create_app(service, settings)
+            self._made = service, Leftovers(create_app(service, settings))
         return self._made[1]
 
 
