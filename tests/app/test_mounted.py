@@ -128,6 +128,8 @@ async def test_without_tokens_strange_names_and_pages_are_refused(tmp_path: Path
             assert (await http.post("/queue/jobs", json=ORDER, headers=page)).status_code == 403
         async with open_(settings=settings(tmp_path, allowed_hosts=("shop.example",))):
             assert (await http.get("/queue/jobs", headers=name)).status_code == 200
+        async with open_(settings=settings(tmp_path, auth="required")):
+            assert (await http.get("/queue/jobs")).status_code == 401
 
 
 # ── within a Quart app, served by hypercorn ───────────────────────────────────────────────────
