@@ -18,6 +18,7 @@ from quart_trio import QuartTrio
 from trio_jobs import Client, Jobs, Settings
 
 URL = "http://localhost"
+JSON = {"Content-Type": "application/json"}
 ORDER = {"type": "double", "input": 4, "wait": 10}
 
 
@@ -127,6 +128,8 @@ async def test_without_tokens_strange_names_and_pages_are_refused(tmp_path: Path
             assert (await http.post("/queue/jobs", json=ORDER, headers=page)).status_code == 403
         async with open_(settings=settings(tmp_path, allowed_hosts=("shop.example",))):
             assert (await http.get("/queue/jobs", headers=name)).status_code == 200
+        async with open_(settings=settings(tmp_path, auth="required")):
+            assert (await http.get("/queue/jobs")).status_code == 401
 
 
 # ── within a Quart app, served by hypercorn ───────────────────────────────────────────────────
@@ -178,3 +181,21 @@ async def test_a_quart_app_has_the_queue_under_a_path(tmp_path: Path) -> None:
             assert [event.ended async for event in jobs.events(job.id)][-1]
         strange = await http.get("/queue/jobs", headers={"Host": "evil.example"})
         assert strange.status_code == 403
+
+
+async def test_whoever_sends_too_much_sees_why_it_was_refused(tmp_path: Path) -> None:
+    app = make_app()
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    much = b"[" + b" " * 5_000_000 + b"]"
+    async with (
+        app.open(url, settings=settings(tmp_path)) as service,
+        served(TrioDispatcherMiddleware({"/open": app.asgi(tokens=False), "": app.asgi()})) as at,
+        httpx.AsyncClient(base_url=at, trust_env=False) as http,
+    ):
+        too_large = await http.post("/open/jobs", content=much, headers=JSON)
+        assert (too_large.status_code, too_large.json()["title"]) == (413, "Too large")
+        assert (await http.post("/jobs", content=much, headers=JSON)).status_code == 401
+        _, secret = await service.tokens.create("me", ["jobs:read"])
+        mine = {"Authorization": f"Bearer {secret}", "Content-Type": "text/plain"}
+        forbidden = await http.post("/jobs?type=double", content=much, headers=mine)
+        assert forbidden.status_code == 403

@@ -3,13 +3,14 @@
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from trio_jobs.cli.source_files import changed, look
 
-from ..processes import ENVIRONMENT, Service, running, until
+from ..processes import ENVIRONMENT, SERVE, Service, running, until
 
 TASKS = """
 import trio
@@ -96,6 +97,14 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
         child = child_of(service)
         os.kill(service.process.pid, signal.SIGKILL)
         until(lambda: is_gone(child))
+
+
+def test_a_file_of_the_project_hides_no_module_of_ours(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    (tmp_path / "click.py").write_text("raise SystemExit('the wrong one')\n")
+    as_script = (sys.executable, "-P", *SERVE[1:])
+    with running(tmp_path, "tasks:app", "--reload", command=as_script) as service:
+        assert said(service) == "before"
 
 
 def test_ctrl_c_ends_it_while_it_waits_for_a_change(tmp_path: Path) -> None:

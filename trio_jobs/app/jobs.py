@@ -219,8 +219,8 @@ class Jobs:
 
         It answers while this app is open, else 503. The server must run on Trio. Whoever asks
         needs a token, since what your server is bound to is not known here. With `tokens=False`
-        nobody does: for when your app has looked at who asks before. Then requests must name
-        localhost, or one of `Settings.allowed_hosts`, as their Host.
+        nobody does (unless `Settings.auth` is required): for when your app has looked at who asks
+        before. Then the Host of requests must be localhost, or one of `Settings.allowed_hosts`.
         """
         from .mounted import Mounted  # and quart
 

@@ -8,6 +8,7 @@ from ..errors import NotOpen, Unavailable
 from ..http import create_app
 from ..http.answer import RequestIds
 from ..http.asgi import ASGI, Receive, Scope, Send, refuse
+from ..http.leftovers import Leftovers
 from ..http.prefix import without_prefix
 from ..service import Service
 
@@ -26,13 +27,13 @@ class Place(Protocol):
 class Mounted:
     """An ASGI app, for any prefix; it answers 503 while `place` is not open.
 
-    Without `tokens` nobody needs one, but the Host must be a name of this machine or one of
-    `allowed_hosts`.
+    Without `tokens` nobody needs one, unless `auth` says so, but the Host must be a name of this
+    machine or one of `allowed_hosts`.
     """
 
     def __init__(self, place: Place, *, tokens: bool) -> None:
         self._place = place
-        self._auth = "required" if tokens else "auto"
+        self._tokens = tokens
         self._request_ids = RequestIds()
         self._made: tuple[Service, ASGI] | None = None
 
@@ -56,8 +57,10 @@ class Mounted:
     def _app(self, service: Service) -> ASGI:
         """The app over `service`, which is another each time that the place is opened."""
         if self._made is None or self._made[0] is not service:
-            settings = replace(self._place.settings, auth=self._auth, bind=HERE)
-            self._made = service, create_app(service, settings)
+            settings = replace(self._place.settings, bind=HERE)
+            if self._tokens:
+                settings = replace(settings, auth="required")
+            self._made = service, Leftovers(create_app(service, settings))
         return self._made[1]
 
 

@@ -47,7 +47,8 @@ def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> 
 
 def _serve_anew(settings: Settings, target: str | None, flags: dict[str, Any]) -> NoReturn:
     """A child serves, with the same flags."""
-    command = [sys.executable, "-m", "trio_jobs", "serve", "--with-parent"]
+    # -P: a click.py in the working directory is nothing that `python -m` should find.
+    command = [sys.executable, "-P", "-m", "trio_jobs", "serve", "--with-parent"]
     for name, value in flags.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
