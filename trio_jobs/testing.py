@@ -162,10 +162,12 @@ class Rehearsal:
     async def _next_look(self, look: float) -> float | None:
         """Seconds; None when all has ended."""
         time = now()
-        next_due = (await self._store.promote(time, SLICE)).next_due
-        await self._store.expire(time, SLICE)
+        # Counted first: a job that runs now may be scheduled before the next question.
         counts = await self._store.counts()
-        if any(queue.get(State.QUEUED) or queue.get(State.RUNNING) for queue in counts.values()):
+        moved, next_due = await self._store.promote(time, SLICE)
+        await self._store.expire(time, SLICE)
+        busy = any(queue.get(State.QUEUED) or queue.get(State.RUNNING) for queue in counts.values())
+        if moved or busy:
             return look
         return None if next_due is None else max(next_due - time, 0.0)
 

@@ -42,7 +42,7 @@ def walk_in_process(ctx: Ctx) -> list[int]:
     return walk(ctx)
 
 
-@app.job(isolation="process", timeout=0.5, max_attempts=2, backoff=[0.01])
+@app.job(isolation="process", timeout=2, max_attempts=2, backoff=[0.01])
 def hopeless(ctx: Ctx) -> str:
     if ctx.saved:
         return f"saved {ctx.saved}"
