@@ -55,9 +55,11 @@ def allocate(_input: Any, _ctx: Any) -> None:
 
 
 def allocate_small(_input: Any, _ctx: Any) -> None:
-    hoard: Any = None
+    hoard: Any = []
     while True:
-        hoard = [hoard]
+        hoard.append(
+            []
+        )  # not one in the other: Python 3.13 itself crashes at the end of memory then
 
 
 def leave(_input: Any, _ctx: Any) -> None:
