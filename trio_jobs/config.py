@@ -40,6 +40,9 @@ class Settings:
 
     # the service
     bind: str = _setting("127.0.0.1:8080", "Address to serve on: HOST:PORT or unix:PATH.")
+    listen_fd: int = _setting(
+        0, "A socket that listens there already, by its number (systemd: 3). 0: make one."
+    )
     database: str = _setting("sqlite:///trio-jobs.db", "Where the jobs are kept.")
     data_dir: str = _setting("trio-jobs-data", "Directory for what jobs produce: outbox, files.")
     auth: str = _setting(
@@ -47,6 +50,7 @@ class Settings:
         "Who needs a token. auto: everybody, unless the service is bound to this machine only.",
         choices=("auto", "required"),
     )
+    processes: int = _setting(1, "Processes that do the same, on one port and one database.")
     shared: bool = _setting(False, "Let other processes of this machine use the same database.")
     durability: str = _setting(
         "full",
@@ -174,7 +178,7 @@ class Settings:
                 raise ConfigError(f"{spec.name}: {value!r} is not one of {', '.join(choices)}")
             if type(value) in (int, float) and not 0 <= value < inf:
                 raise ConfigError(f"{spec.name}: {value} is not a number from 0 up")
-        for name in ("concurrency", "threads", "max_attempts"):
+        for name in ("concurrency", "threads", "max_attempts", "processes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more")
         for name in ("job_timeout", "poll_interval"):
