@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trio_jobs.job import Error as Wrong
 from trio_jobs.job import Event, State, Verdict
-from trio_jobs.storage import sqlite
+from trio_jobs.storage import grouped
 from trio_jobs.storage.records import Job, NewJob, Page, Settlement
 from trio_jobs.storage.wishes import Filter, Scan
 
@@ -400,7 +400,7 @@ async def scanned(store: Any, filter_: Filter, limit: int) -> list[str]:
 async def test_a_scan_covers_all_in_bounded_steps(
     store: Any, monkeypatch: pytest.MonkeyPatch, looked_at: int, limit: int
 ) -> None:
-    monkeypatch.setattr(sqlite, "SCANNED", looked_at)
+    monkeypatch.setattr(grouped, "SCANNED", looked_at)
     jobs = [new_job(type="ab"[n % 5 == 0]) for n in range(23)]
     await store.enqueue(jobs)
     assert await scanned(store, Filter(), limit) == [job.id for job in jobs]
@@ -414,7 +414,7 @@ async def test_a_scan_covers_all_in_bounded_steps(
 async def test_a_scan_passes_over_what_was_removed(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "SCANNED", 2)
+    monkeypatch.setattr(grouped, "SCANNED", 2)
     held = [await bring_to(store, State.DONE) for _ in range(12)]
     await store.remove([job.id for job in held[2:9]])
     kept = [job.id for job in held[:2] + held[9:]]
