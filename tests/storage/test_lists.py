@@ -16,7 +16,7 @@ from trio_jobs.storage.records import Job, NewJob, Page, Settlement
 from trio_jobs.storage.wishes import Filter, Scan
 
 from ..conftest import EPOCH, in_place
-from .conftest import Backend, SqliteBackend
+from .conftest import Backend, SqliteBackend, on_sqlite
 from .jobs import (
     WAYS,
     all_jobs,
@@ -475,6 +475,7 @@ async def test_lists_are_the_same_after_a_restart(backend: Backend) -> None:
         assert await store.list_jobs(Filter(), before=None, limit=2) == before
 
 
+@on_sqlite
 async def test_a_search_that_takes_long_is_in_nobodys_way(backend: SqliteBackend) -> None:
     searching, found = trio.Event(), trio.Event()
 
@@ -499,6 +500,7 @@ async def test_a_search_that_takes_long_is_in_nobodys_way(backend: SqliteBackend
         found.set()
 
 
+@on_sqlite
 async def test_a_rare_type_is_found_among_many_without_looking_at_all(
     backend: SqliteBackend,
 ) -> None:

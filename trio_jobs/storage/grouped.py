@@ -121,6 +121,7 @@ class GroupedStore:
         self.doorbell = Doorbell()
         self.cancels_bell = Doorbell()
         self.changes_bell = Doorbell()
+        self._closed = trio.Event()
 
     def now(self) -> float:
         """What time it is, for all who ask this store."""
@@ -143,6 +144,7 @@ class GroupedStore:
         finally:
             with trio.CancelScope(shield=True):
                 await self._run_sync(self._backend.close)
+            self._closed.set()
 
     def close(self) -> None:
         self._writes.close()
@@ -309,11 +311,7 @@ class GroupedStore:
         if after is None:
             return Changes([], await self._read("last_change"), more=False, complete=True)
         text = await self._read("changes", after, limit)
-        changes, last, end, start = msgspec.json.decode(
-            text, type=tuple[list[Change], int, int, int | None]
-        )
-        complete = (start or 1) - 1 <= after <= end
-        return Changes(changes, last, more=last < end, complete=complete)
+        return Changes(*msgspec.json.decode(text, type=tuple[list[Change], int, bool, bool]))
 
     async def counts(self) -> Counts:
         text = await self._read("counts")

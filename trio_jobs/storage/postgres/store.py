@@ -1,0 +1,108 @@
+"""The PostgreSQL store: one database for any number of processes on any number of machines.
+
+As on SQLite, a process writes in groups: whatever waits goes into one transaction, on one
+connection. Others read. So a process has five connections, with the one that listens, and one for
+its heartbeat.
+
+*Times* are the caller's, as everywhere (`storage.base`); but `now()` is the clock of the database,
+and whoever runs on this store takes it for theirs. Then no machine's clock matters.
+
+*Errors.* A connection that is lost before COMMIT was sent is Unavailable (after one more try on a
+fresh one), after that Uncertain: the caller asks again, with its idempotency key. A server that
+restarts, or hangs, does not end the process. Nobody waits longer than 3 s for one that hangs.
+
+*Poolers.* Nothing is left in a session, so PgBouncer may give each transaction another one.
+Listening alone needs a session of its own; through a pooler it hears nothing, and polls serve
+instead.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import trio
+
+from ...job import State
+from ...metrics import Metrics
+from ..grouped import GroupedStore
+from ..records import Claimed
+from ..threads import RunSync, in_thread
+from ..wishes import Moved
+from ..write import Write
+from ..writes import Claim, Limit, Pause
+from .listener import CANCELS, CHANGES, JOBS, Listener
+from .server import PostgresServer
+from .session import PostgresSession
+
+
+class PostgresStore(GroupedStore):
+    """See `storage.base.Store` for what the verbs promise. Needs the extra `postgres`.
+
+    A `visitor` comes for a call or two and listens to nobody; neither does a store with `listen`
+    off, which is for tests in virtual time.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        durable: bool = True,
+        visitor: bool = False,
+        listen: bool = True,
+        run_sync: RunSync = in_thread,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.server = PostgresServer(url, durable=durable, visitor=visitor)
+        super().__init__(self.server, run_sync=run_sync, metrics=metrics)
+        self._listen = listen and not visitor
+        self._listener = Listener(self.server, run_sync, self._ring)
+        self._limited: set[str] = set()  # queues that are known to have a limit
+
+    def now(self) -> float:
+        return self.server.clock.now()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(super().run)
+            if self._listen:
+                nursery.start_soon(self._listener.run)
+            task_status.started()
+            await self._closed.wait()
+            nursery.cancel_scope.cancel()
+
+    async def cancel(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
+        moved = await super().cancel(ids, now)
+        if any(move.state is State.RUNNING for move in moved.values()):
+            self._listener.tell(CANCELS)
+        return moved
+
+    async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
+        answers = await super()._commit(writes)
+        if self.server.session is not None:
+            self._tell(self.server.session, writes, answers)
+        return answers
+
+    def _tell(
+        self, session: PostgresSession, writes: Sequence[Write], answers: Sequence[object]
+    ) -> None:
+        """Others may have something to do now."""
+        news = CHANGES if session.told else ""
+        for write, answer in zip(writes, answers, strict=True):
+            if isinstance(write, Claim):
+                claimed = cast("list[Claimed]", answer)
+                self._limited.update(job.queue for job in claimed if job.is_limited)
+            elif isinstance(write, (Limit, Pause)):
+                news += JOBS
+        if any(
+            state == State.QUEUED or (was == State.RUNNING and queue in self._limited)
+            for queue, _, _, was, state, _ in session.moves
+        ):
+            news += JOBS
+        self._listener.tell(news)
+
+    def _ring(self, news: str) -> None:
+        if JOBS in news:
+            self.doorbell.ring()
+        if CANCELS in news:
+            self.cancels_bell.ring()
+        if CHANGES in news:
+            self.changes_bell.ring()
