@@ -38,14 +38,24 @@ create table jobs (
   unique_until double precision,
   cancel_requested_at double precision,
   progress json,
-  check (
-    state in ('scheduled', 'queued', 'running', 'waiting', 'done', 'failed', 'cancelled')
-    and (state = 'running') = (lease_token is not null)
-    and (state = 'running') = (lease_expires_at is not null)
-    and (state in ('done', 'failed', 'cancelled')) = (finished_at is not null)
-    and attempt >= 0 and max_attempts >= 1 and crashes >= 0
-  )
+  result_text text,
+  result_raw bytea,
+  result_content_type text,
+  check (attempt >= 0 and max_attempts >= 1 and crashes >= 0),
+  -- As separate comparisons, this took 1 µs of the 25 that claim and settle cost.
+  check (case
+    when state in ('queued', 'scheduled', 'waiting')
+      then lease_token is null and lease_expires_at is null and finished_at is null
+    when state = 'running'
+      then lease_token is not null and lease_expires_at is not null and finished_at is null
+    when state in ('done', 'failed', 'cancelled')
+      then lease_token is null and lease_expires_at is null and finished_at is not null
+    else false
+  end)
 ) with (
+  -- Room for two more versions of most rows: where an update needs another page, it has to lock the
+  -- old row first, which is written to the log as well (1,700 bytes from claim to settle, against 1,510).
+  fillfactor = 50,
   -- A claim steps over the index entries of all jobs that were claimed since the last vacuum, and
   -- 5 of 10 row versions die within a second: little and often.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
@@ -71,7 +81,9 @@ create index jobs_ended on jobs (type, state, finished_at) where finished_at is 
 -- Lists by type, or by state: the newest of each type and final state.
 create index jobs_final on jobs (type, state, seq) where finished_at is not null;
 
--- A body is `text` when it is JSON and `raw` otherwise. JSON has no NUL, which a text could not hold.
+-- A body is `text` when it is JSON and `raw` otherwise. Written once, while the job's row is written
+-- anew by each claim; a result comes with the last of these writes, and has no table of its own (that
+-- cost 2 µs of 27).
 create table payloads (
   seq bigint primary key,
   text text,
@@ -79,14 +91,6 @@ create table payloads (
   content_type text not null,
   params json,
   traceparent text,
-  check ((text is null) <> (raw is null))
-);
-
-create table results (
-  seq bigint primary key,
-  text text,
-  raw bytea,
-  content_type text not null,
   check ((text is null) <> (raw is null))
 );
 

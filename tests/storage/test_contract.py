@@ -56,7 +56,7 @@ async def test_a_job_is_kept_as_it_came(store: Any) -> None:
 
 async def test_a_batch_with_one_bad_job_leaves_none_of_it_behind(store: Any) -> None:
     twin = new_job()
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await store.enqueue([new_job(), twin, new_job(), twin])
     assert await store.counts() == {}
     assert await claim(store) == []
@@ -65,7 +65,7 @@ async def test_a_batch_with_one_bad_job_leaves_none_of_it_behind(store: Any) -> 
 async def test_an_id_that_exists_already_does_not_change_the_job_that_has_it(store: Any) -> None:
     job = new_job(b'"first"')
     await store.enqueue([job])
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await store.enqueue([new_job(b'"second"', id=job.id)])
     assert (await job_of(store, job.id)).payload_text == '"first"'
 

@@ -118,7 +118,7 @@ async def test_twins_that_come_at_the_same_moment_become_one_job(store: Any) -> 
 async def test_an_id_used_twice_is_not_taken_for_a_twin(store: Any) -> None:
     job = keyed("k")
     await store.enqueue([job])
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await store.enqueue([keyed("other", id=job.id)])
     assert await ids(store) == [job.id]
 

@@ -186,11 +186,11 @@ j.finished_at, j.deadline, j.backoff, j.unique_key, j.cancel_requested_at, j.pro
 select coalesce(json_agg(json_build_array(
   {head},
   p.text, encode(p.raw, 'hex'), p.content_type, p.params,
-  r.text, encode(r.raw, 'hex'), r.content_type, p.traceparent
+  j.result_text, encode(j.result_raw, 'hex'), j.result_content_type, p.traceparent
 ))::text, '[]')
 from (select distinct jsonb_array_elements_text($1::jsonb) as id) as e
 join jobs as j on j.id = e.id
-join payloads as p using (seq) left join results as r using (seq)
+join payloads as p using (seq)
 
 -- name: matches_otherwise
 -- Part of what follows. 1: a records.Filter, its states left aside; `input` is [path, value] pairs.
