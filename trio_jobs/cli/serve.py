@@ -16,7 +16,7 @@ import trio
 from .. import __version__, logs
 from ..builtin import handlers
 from ..config import Settings
-from ..redaction import Redactor
+from ..redaction import Redactor, without_secrets
 from ..registry import Registry
 from ..runtime import Runtime, exit_code, reasons
 from .settings import load, setting_options
@@ -90,11 +90,12 @@ def _greet(settings: Settings, addresses: list[str]) -> None:
         log.info("serving on %s", address)
         return
     workers = f"{settings.concurrency} jobs at a time" if settings.worker else "no workers here"
+    database = without_secrets(settings.database).removeprefix("sqlite:///")
     job = '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'
     click.echo(
         f"trio_jobs {__version__}\n"
         f"  address   {address}\n"
-        f"  database  {settings.database.removeprefix('sqlite:///')}  ({workers})\n\n"
+        f"  database  {database}  ({workers})\n\n"
         f"  curl -H 'Content-Type: application/json' {address}/jobs \\\n       -d '{job}'\n\n"
         "  Ctrl-C stops.",
         err=True,

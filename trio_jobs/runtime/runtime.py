@@ -20,6 +20,7 @@ from ..http import serve
 from ..job import Reason
 from ..maintenance import Maintenance
 from ..metrics import Metrics
+from ..redaction import without_secrets
 from ..registry import Registry
 from ..service import OTHERS, Hands, Service
 from ..storage import open_store
@@ -54,11 +55,16 @@ class Runtime:
             shared=settings.shared,
             metrics=metrics,
         )
-        self._service = Service(self._store, registry, settings, hands=self._hands, metrics=metrics)
-        self._worker = (
-            Worker(self._store, registry, settings, metrics=metrics) if settings.worker else None
+        now = self._store.now
+        self._service = Service(
+            self._store, registry, settings, now=now, hands=self._hands, metrics=metrics
         )
-        self._maintenance = Maintenance(self._store, settings, metrics=metrics)
+        self._worker = (
+            Worker(self._store, registry, settings, now=now, metrics=metrics)
+            if settings.worker
+            else None
+        )
+        self._maintenance = Maintenance(self._store, settings, now=now, metrics=metrics)
         self._ready = False
         self._close_http = trio.Event()
         self._http = trio.CancelScope()
@@ -99,7 +105,7 @@ class Runtime:
             raise ConfigError(
                 f"{self._settings.bind}: whoever asks needs a token there, and none has been made. "
                 "Make one: trio-jobs token create NAME --scope admin "
-                f"--database {self._settings.database}"
+                f"--database {without_secrets(self._settings.database)}"
             )
         if self._settings.tls_cert is None:
             log.warning("tokens and jobs travel unencrypted: set tls_cert, or put TLS in front")

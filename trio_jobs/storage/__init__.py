@@ -1,6 +1,9 @@
 """Where the jobs are kept. `open_store(url)` picks the backend; `base.Store` is the contract."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from ..errors import ConfigError
 from ..metrics import Metrics
@@ -19,7 +22,9 @@ def sqlite_path(url: str) -> Path:
     """`sqlite:///jobs.db` is relative, `sqlite:////var/lib/jobs.db` absolute."""
     path = url.removeprefix(SQLITE)
     if is_postgres(url):
-        raise ConfigError("database: this is for a file of SQLite's, not for PostgreSQL")
+        raise ConfigError(
+            "database: this works on a file of SQLite's; PostgreSQL has tools of its own for it"
+        )
     if not url.startswith(SQLITE) or not path:
         raise ConfigError(f"database: {url!r} is not sqlite:///FILE or postgresql://HOST/NAME")
     return Path(path)
@@ -42,13 +47,29 @@ def open_visitor(url: str) -> Store:
     return SqliteStore(sqlite_path(url), visitor=True)
 
 
+def postgres_upkeep() -> ModuleType:
+    """For commands that look at a PostgreSQL database or make one."""
+    with _extra():
+        from .postgres import upkeep
+
+        return upkeep
+
+
 def _postgres(
     url: str, *, durable: bool = True, visitor: bool = False, metrics: Metrics | None = None
 ) -> Store:
-    try:
+    with _extra():
         from .postgres import PostgresStore
-    except ImportError as error:  # an extra, and nobody else need wait for its import
+
+        return PostgresStore(url, durable=durable, visitor=visitor, metrics=metrics)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """psycopg is an extra, and nobody else need wait for its import."""
+    try:
+        yield
+    except ImportError as error:
         raise ConfigError(
             f"database: PostgreSQL needs psycopg ({error}): pip install 'trio-jobs[postgres]'"
         ) from None
-    return PostgresStore(url, durable=durable, visitor=visitor, metrics=metrics)

@@ -72,7 +72,7 @@ class Store(Protocol):
     def identity(self) -> str: ...
 
     def now(self) -> float:
-        """What time it is for all who work on this store: on a database of its own, by its clock."""
+        """What time it is, for all who work on this store."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None: ...
 
