@@ -527,7 +527,9 @@ class World:
                 continue
             assert job.worker is not None
             assert job.expires_at is not None
-            dead = self.backend.knows_the_dead and job.worker == "process-dead"
+            dead = self.backend.knows_the_dead and (
+                job.worker.startswith("process-") and job.worker != self.store.identity
+            )
             if not dead and job.expires_at > self.now:
                 continue
             job.attempt -= 1
