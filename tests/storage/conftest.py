@@ -127,6 +127,9 @@ class PostgresBackend:
     def rows(self, what: str) -> list[tuple[Any, ...]]:
         return self._auditor.execute(f"select {what} from jobs order by seq").fetchall()
 
+    def all(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._auditor.execute(sql).fetchall()
+
     def ask(self, sql: str) -> Any:
         found = self._auditor.execute(sql)
         return found.fetchone()[0] if found.description else None
