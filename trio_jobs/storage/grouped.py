@@ -160,9 +160,12 @@ class GroupedStore:
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
         committed = await self._run_sync(self._transact, writes)
+        self._committed(writes, committed)
+        return committed.answers
+
+    def _committed(self, writes: Sequence[Write], committed: Committed) -> None:
         self.changes_bell.ring()
         tally(self._metrics, writes, committed)
-        return committed.answers
 
     async def enqueue(self, jobs: Sequence[NewJob], key: Key | None = None) -> Enqueued:
         # Rung when submitted, not when done: the claim that answers it then lands in the same

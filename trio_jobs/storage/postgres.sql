@@ -235,19 +235,23 @@ from (
 ) as found join jobs as j using (seq)
 
 -- name: unfinished
--- Part of what follows: jobs that have not ended, each state from its own small index. The sum keeps
--- the planner from walking all jobs by their number instead.
+-- Part of what follows: jobs that have not ended, each state from its own small index, if it is asked
+-- for. The sum keeps the planner from walking all jobs by their number instead.
 select k.seq from jobs as k
-where k.state = 'running' and k.seq + 0 < $2::bigint and {matches}
+where coalesce($1::jsonb -> 'states' ? 'running', true)
+  and k.state = 'running' and k.seq + 0 < $2::bigint and {matches}
 union all
 select k.seq from jobs as k
-where k.state = 'queued' and k.crashes < 2 and k.seq + 0 < $2::bigint and {matches}
+where coalesce($1::jsonb -> 'states' ? 'queued', true)
+  and k.state = 'queued' and k.crashes < 2 and k.seq + 0 < $2::bigint and {matches}
 union all
 select k.seq from jobs as k
-where k.state = 'queued' and k.crashes >= 2 and k.seq + 0 < $2::bigint and {matches}
+where coalesce($1::jsonb -> 'states' ? 'queued', true)
+  and k.state = 'queued' and k.crashes >= 2 and k.seq + 0 < $2::bigint and {matches}
 union all
 select k.seq from jobs as k
-where k.state = 'scheduled' and k.seq + 0 < $2::bigint and {matches}
+where coalesce($1::jsonb -> 'states' ? 'scheduled', true)
+  and k.state = 'scheduled' and k.seq + 0 < $2::bigint and {matches}
 
 -- name: list_jobs_by_type
 -- The same for one type: the newest of each final state, and all that have not ended. 100,000 that

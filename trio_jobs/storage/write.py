@@ -13,6 +13,10 @@ Ended = tuple[str, str, str, int]
 """Queue, type, final state, and how many jobs."""
 
 
+Move = tuple[str, str | None, str | None, str | None, str | None, int]
+"""Queue, to which queue, type, state before, state after, and how many jobs."""
+
+
 class AnswerTooLarge(Exception):
     """The rows of an answer are more than the database can hand over at once."""
 
@@ -66,12 +70,14 @@ class Write:
 
 class Committed(NamedTuple):
     """The answers to the writes of a transaction, in their order; which jobs ended in it; how many
-    seconds it took.
+    seconds it took. `moves` and `told` are for backends that other processes must hear of.
     """
 
     answers: list[Any]
     ended: list[Ended]
     seconds: float
+    moves: "Sequence[Move]" = ()
+    told: int = 0  # changes
 
 
 def perform(db: Session, writes: Sequence[Write]) -> tuple[list[Any], list[Ended]]:

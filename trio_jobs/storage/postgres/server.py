@@ -1,4 +1,4 @@
-"""One PostgreSQL database in use: four connections, and what is done on them. All of it blocks."""
+"""One PostgreSQL database in use: five connections, and what is done on them. All of it blocks."""
 
 import logging
 import secrets
@@ -41,14 +41,12 @@ class PostgresServer:
         self.statements = Statements()
         self.clock = DatabaseClock()
         self.identity = "postgres-" + secrets.token_hex(8)
-        self.session: PostgresSession | None = None  # the last one that was committed
         self.url = url
         self._durable = durable
         self._visitor = visitor
-        self._shard = secrets.randbelow(SHARDS)
-        self._writer, self._batch_reader, self._reader, self._searcher = (
-            self.line() for _ in range(4)
-        )
+        self._shard = 2 * secrets.randbelow(SHARDS // 2)
+        self._writer, self._settler = self.line(), self.line()
+        self._batch_reader, self._reader, self._searcher = (self.line() for _ in range(3))
 
     def line(self) -> Line:
         """Another connection, not opened yet."""
@@ -74,7 +72,8 @@ class PostgresServer:
             raise
 
     def close(self) -> None:
-        for line in (self._writer, self._batch_reader, self._reader, self._searcher):
+        readers = (self._batch_reader, self._reader, self._searcher)
+        for line in (self._writer, self._settler, *readers):
             line.close()
         self.watchdog.stop()
 
@@ -103,18 +102,22 @@ class PostgresServer:
     # ── writes ────────────────────────────────────────────────────────────────────────────────
 
     def transact(self, writes: Sequence[Write]) -> Committed:
-        patience = min(LONGEST, PATIENCE + sum(write.weight for write in writes) / ROWS)
-        return _repeated(lambda: self._try(writes, patience), self._writer)
+        return self._transact(writes, self._writer, self._shard)
 
-    def _try(self, writes: Sequence[Write], patience: float) -> Committed:
+    def settle(self, writes: Sequence[Write]) -> Committed:
+        """`transact` on a connection of its own, at the same time."""
+        return self._transact(writes, self._settler, self._shard + 1)
+
+    def _transact(self, writes: Sequence[Write], line: Line, shard: int) -> Committed:
+        patience = min(LONGEST, PATIENCE + sum(write.weight for write in writes) / ROWS)
+        return _repeated(lambda: self._try(writes, line, shard, patience), line)
+
+    def _try(self, writes: Sequence[Write], line: Line, shard: int, patience: float) -> Committed:
         start = time.perf_counter()
         session: PostgresSession | None = None
-        line = self._writer
         try:
             with line.used(patience):
-                session = PostgresSession(
-                    line, self.statements, durable=self._durable, shard=self._shard
-                )
+                session = PostgresSession(line, self.statements, durable=self._durable, shard=shard)
                 answers, ended = perform(session, writes)
                 session.commit()
         except (Lost, Unavailable) as error:
@@ -128,8 +131,8 @@ class PostgresServer:
         except BaseException:
             line.roll_back()
             raise
-        self.session = session
-        return Committed(answers, ended, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Committed(answers, ended, seconds, session.moves, session.told)
 
     # ── reads ─────────────────────────────────────────────────────────────────────────────────
 

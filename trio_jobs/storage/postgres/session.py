@@ -5,14 +5,11 @@ from typing import Any
 
 import msgspec
 
-from ..write import Ended, as_json
+from ..write import Ended, Move, as_json
 from .line import Line, value
 from .statements import Statements
 
 FINAL = {"done", "failed", "cancelled"}
-
-Move = tuple[str, str | None, str | None, str | None, str | None, int]
-"""Queue, to which queue, type, state before, state after, how many."""
 
 
 class PostgresSession:

@@ -23,15 +23,17 @@ import trio
 
 from ...job import State
 from ...metrics import Metrics
+from ..batcher import Batcher
 from ..grouped import GroupedStore
-from ..records import Claimed
+from ..records import Claimed, Report, Settlement
 from ..threads import RunSync, in_thread
 from ..wishes import Moved
-from ..write import Write
-from ..writes import Claim, Limit, Pause
+from ..write import Committed, Write
+from ..writes import Claim, Limit, Pause, Settle
 from .listener import CANCELS, CHANGES, JOBS, Listener
 from .server import PostgresServer
-from .session import PostgresSession
+
+MANY = 48
 
 
 class PostgresStore(GroupedStore):
@@ -55,6 +57,8 @@ class PostgresStore(GroupedStore):
         super().__init__(self.server, run_sync=run_sync, metrics=metrics)
         self._listen = listen and not visitor
         self._listener = Listener(self.server, run_sync, self._ring)
+        self._settles = Batcher[Write](self._commit_settles, weight=lambda write: write.weight)
+        self._reports = 0  # under way
         self._limited: set[str] = set()  # queues that are known to have a limit
 
     def now(self) -> float:
@@ -63,6 +67,7 @@ class PostgresStore(GroupedStore):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(super().run)
+            await nursery.start(self._settles.run)
             if self._listen:
                 nursery.start_soon(self._listener.run)
             task_status.started()
@@ -75,18 +80,41 @@ class PostgresStore(GroupedStore):
             self._listener.tell(CANCELS)
         return moved
 
-    async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
-        answers = await super()._commit(writes)
-        if self.server.session is not None:
-            self._tell(self.server.session, writes, answers)
-        return answers
+    async def report(self, reports: Sequence[Report], now: float) -> set[str]:
+        self._reports += 1
+        try:
+            return await super().report(reports, now)
+        finally:
+            self._reports -= 1
 
-    def _tell(
-        self, session: PostgresSession, writes: Sequence[Write], answers: Sequence[object]
-    ) -> None:
+    async def settle(
+        self, settlements: Sequence[Settlement], now: float, reports: Sequence[Report] = ()
+    ) -> set[str]:
+        """Many at a time go on a connection of their own, beside the claim for the slots that they
+        leave: 30,000 no-op jobs/s instead of 21,000. Few ride with whatever else is written; so do
+        they while reports are on their way, which must not come after the end."""
+        if len(settlements) < MANY or self._reports:
+            return await super().settle(settlements, now, reports)
+        settled = await self._settles(Settle(settlements, now, reports))
+        return cast("set[str]", settled)
+
+    async def _commit_settles(self, writes: Sequence[Write]) -> Sequence[object]:
+        committed = await self._run_sync(self.server.settle, writes)
+        self._committed(writes, committed)
+        return committed.answers
+
+    def close(self) -> None:
+        super().close()
+        self._settles.close()
+
+    def _committed(self, writes: Sequence[Write], committed: Committed) -> None:
+        super()._committed(writes, committed)
+        self._tell(writes, committed)
+
+    def _tell(self, writes: Sequence[Write], committed: Committed) -> None:
         """Others may have something to do now."""
-        news = CHANGES if session.told else ""
-        for write, answer in zip(writes, answers, strict=True):
+        news = CHANGES if committed.told else ""
+        for write, answer in zip(writes, committed.answers, strict=True):
             if isinstance(write, Claim):
                 claimed = cast("list[Claimed]", answer)
                 self._limited.update(job.queue for job in claimed if job.is_limited)
@@ -94,7 +122,7 @@ class PostgresStore(GroupedStore):
                 news += JOBS
         if any(
             state == State.QUEUED or (was == State.RUNNING and queue in self._limited)
-            for queue, _, _, was, state, _ in session.moves
+            for queue, _, _, was, state, _ in committed.moves
         ):
             news += JOBS
         self._listener.tell(news)
