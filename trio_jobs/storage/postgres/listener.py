@@ -32,6 +32,9 @@ MOMENT = 0.015
 KEEP_ALIVE = 5.0
 PATIENCE = 2.4  # seconds that an answer may take
 AGAIN = 0.5
+PROCESS = b"select pg_backend_pid()"
+"""Another one than the server's greeting said: a pooler gives us one after the other. To listen
+there would fill the socket of whoever gets it next with our news."""
 CHANNEL = b"select 'trio_jobs_' || left(md5(current_schema()), 8)"
 
 
@@ -74,7 +77,10 @@ class Listener:
         try:
             connection.pgconn.nonblocking = 0
             self._channel: str = value(connection.pgconn.exec_(CHANNEL))
-            connection.execute(f'listen "{self._channel}"')
+            if value(connection.pgconn.exec_(PROCESS)) == connection.pgconn.backend_pid:
+                connection.execute(f'listen "{self._channel}"')
+            else:
+                log.info("a pooler is before the database: news of other processes are polled for")
             connection.pgconn.nonblocking = 1
         except BaseException:
             connection.close()
