@@ -183,7 +183,7 @@ def test_every_query_is_understood_and_asked_for_by_name(backend: PostgresBacken
     for name in queries.load("postgres.sql"):
         if name in parts:
             continue
-        sql = statements.sql(name).decode()
+        sql = statements.sql(name).decode().replace("%s", "null")
         assert name == "recount" or re.search(rf'"{name}"', code), name
         if not name.startswith(("begin", "commit", "rollback", "schema_create")):
             backend.ask(f"prepare q as {sql}")

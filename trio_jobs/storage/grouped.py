@@ -136,21 +136,20 @@ class GroupedStore:
         await self._run_sync(self._backend.open)
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._writes.run)
-                await nursery.start(self._reads.run)
-                await nursery.start(self._queries.run)
-                await nursery.start(self._searches.run)
+                for batcher in self._batchers():
+                    await nursery.start(batcher.run)
                 task_status.started()
         finally:
             with trio.CancelScope(shield=True):
                 await self._run_sync(self._backend.close)
             self._closed.set()
 
+    def _batchers(self) -> "list[Batcher[Any]]":
+        return [self._writes, self._reads, self._queries, self._searches]
+
     def close(self) -> None:
-        self._writes.close()
-        self._reads.close()
-        self._queries.close()
-        self._searches.close()
+        for batcher in self._batchers():
+            batcher.close()
 
     @property
     def identity(self) -> str:

@@ -40,11 +40,11 @@ commit
 rollback
 
 -- name: count
--- 1: [queue, state, difference] as an array of arrays; 2: the shard. Sorted, so that two processes
+-- [queue, state, difference] as an array of arrays, and the shard, as literals. Sorted, so that two processes
 -- that share a shard wait for each other and do not block each other.
 insert into counts (queue, state, shard, n)
-select e ->> 0, e ->> 1, $2::smallint, (e ->> 2)::bigint
-from jsonb_array_elements($1::jsonb) as e
+select e ->> 0, e ->> 1, s.shard, (e ->> 2)::bigint
+from jsonb_array_elements(%s::jsonb) as e, (select %s::smallint as shard) as s
 order by 1, 2
 on conflict (queue, state, shard) do update set n = counts.n + excluded.n
 

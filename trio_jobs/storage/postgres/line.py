@@ -97,6 +97,10 @@ class Line:
     def ask(self, sql: bytes, args: Sequence[Any]) -> pq.abc.PGresult:
         return self._checked(self._pg.exec_params(sql, [_text(arg) for arg in args]))
 
+    def literal(self, text: str) -> bytes:
+        """As part of a statement."""
+        return bytes(pq.Escaping(self._pg).escape_literal(hidden(text).encode()))
+
     def roll_back(self) -> None:
         """After an error: the connection is fit for another transaction, or closed."""
         if self._connection is None:

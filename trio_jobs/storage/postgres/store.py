@@ -17,7 +17,7 @@ instead.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import trio
 
@@ -67,7 +67,6 @@ class PostgresStore(GroupedStore):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(super().run)
-            await nursery.start(self._settles.run)
             if self._listen:
                 nursery.start_soon(self._listener.run)
             task_status.started()
@@ -103,9 +102,8 @@ class PostgresStore(GroupedStore):
         self._committed(writes, committed)
         return committed.answers
 
-    def close(self) -> None:
-        super().close()
-        self._settles.close()
+    def _batchers(self) -> list[Batcher[Any]]:
+        return [*super()._batchers(), self._settles]
 
     def _committed(self, writes: Sequence[Write], committed: Committed) -> None:
         super()._committed(writes, committed)
