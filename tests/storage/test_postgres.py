@@ -1,6 +1,7 @@
 """What is so on PostgreSQL only: several processes at work at once, and servers that go away."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -38,6 +39,7 @@ from trio_jobs.storage.postgres.nul import MARK, hidden, shown  # noqa: E402
 from trio_jobs.storage.postgres.statements import Statements  # noqa: E402
 
 FAR = 86_400.0
+RESTARTS = int(os.environ.get("RESTARTS", "5"))
 
 
 @pytest.fixture
@@ -594,6 +596,7 @@ async def audit(clients: list[Client], url: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_restarts_under_load_lose_nothing_and_make_nothing_twice(fragile: Server) -> None:
     PostgresBackend(fragile.url()).leave()
     async with serving(fragile.url()) as store:
@@ -601,10 +604,10 @@ async def test_restarts_under_load_lose_nothing_and_make_nothing_twice(fragile: 
         async with trio.open_nursery() as nursery:
             for client in clients:
                 nursery.start_soon(client.run)
-            for _ in range(5):
+            for _ in range(RESTARTS):
                 await trio.sleep(0.5)
                 await trio.to_thread.run_sync(fragile.restart)
-            for _ in range(10):
+            for _ in range(2 * RESTARTS):
                 await trio.sleep(0.1)
                 kill_backends(fragile.url())
             await trio.sleep(0.5)
