@@ -59,6 +59,13 @@ def version(line: Line, statements: Statements) -> int:
     return int(value(line.ask(statements.sql("schema_version"), ())))
 
 
+def is_current(line: Line, statements: Statements) -> bool:
+    """There is nothing to migrate or to install."""
+    return version(line, statements) >= len(migrations("postgres")) and bool(
+        value(line.execute(statements.sql("procedures_exist")))
+    )
+
+
 def install(line: Line, statements: Statements) -> None:
     """Makes the functions that this program calls, unless they are there."""
 

@@ -18,7 +18,7 @@ from .clock import DatabaseClock
 from .failures import Again, Lost, jitter
 from .line import PATIENCE, Line, value
 from .pulse import PostgresPulse
-from .schema import install, migrate, version
+from .schema import install, is_current, migrate, version
 from .session import PostgresSession
 from .statements import Statements
 from .watchdog import Watchdog
@@ -31,6 +31,7 @@ TRIES = 5  # of a transaction that others were in the way of
 LONGEST = 9.0  # seconds that any call may take
 ROWS = 4_000.0  # … it may take a second longer for each so many
 SEARCH = 8.0
+MIGRATION = 300.0  # a new index on many jobs takes its time
 
 
 class PostgresServer:
@@ -56,17 +57,22 @@ class PostgresServer:
         """Raises SchemaMismatch, StoreError."""
         self.watchdog.start()
         try:
-            self._writer.open()
-            self._bring_up()
-            self._check_durability()
-            for _ in range(3):
-                self._measure_clock()
+            with self._writer.used():
+                current = is_current(self._writer, self.statements)
+            with self._writer.used(PATIENCE if current else MIGRATION):
+                self._bring_up()
+                self._check_durability()
+                for _ in range(3):
+                    self._measure_clock()
         except Unavailable as error:
             self.close()
             raise StoreError(str(error)) from error
         except Lost as error:
             self.close()
             raise StoreError(f"the database went away: {error}") from error
+        except Again as error:
+            self.close()
+            raise error.refusal from error
         except BaseException:
             self.close()
             raise

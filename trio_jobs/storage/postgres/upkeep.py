@@ -9,6 +9,7 @@ from ..migrations import migrations
 from .failures import Lost
 from .line import Line, value
 from .schema import install, migrate, version
+from .server import MIGRATION
 from .statements import Statements
 from .watchdog import Watchdog
 
@@ -57,7 +58,7 @@ def _opened(url: str) -> Iterator[Line]:
     line = Line(url, watchdog)
     watchdog.start()
     try:
-        with line.used(60.0):  # a migration may take its time
+        with line.used(MIGRATION):
             yield line
     except Lost as error:
         raise StoreError(f"the database went away: {error}") from error
