@@ -116,6 +116,25 @@ async def test_a_database_that_is_not_there_is_one_clear_error(url: str, said: s
     assert caught.group_contains(StoreError, match=said)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter22@h:port/d",
+        "postgresql://u:hunter22@[h/d",
+        "postgresql://u:hunter22@127.0.0.1:1/d",
+        "postgresql://h/d?nonsense=1&password=hunter22",
+        "postgresq://u:hunter22@h/d",
+    ],
+)
+async def test_no_password_is_in_what_went_wrong(url: str) -> None:
+    async def start() -> None:
+        await open_store(url, durable=True, shared=False).run()
+
+    with pytest.raises((TrioJobsError, ExceptionGroup)) as caught:
+        await start()
+    assert "hunter22" not in repr(caught.value)
+
+
 async def test_a_database_of_that_name_that_does_not_exist_is_named(postgres: Server) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with serving(postgres.url("nowhere")):

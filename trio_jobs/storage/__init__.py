@@ -7,6 +7,7 @@ from types import ModuleType
 
 from ..errors import ConfigError
 from ..metrics import Metrics
+from ..redaction import without_secrets
 from .base import Store
 from .sqlite import SqliteStore
 
@@ -26,7 +27,9 @@ def sqlite_path(url: str) -> Path:
             "database: this works on a file of SQLite's; PostgreSQL has tools of its own for it"
         )
     if not url.startswith(SQLITE) or not path:
-        raise ConfigError(f"database: {url!r} is not sqlite:///FILE or postgresql://HOST/NAME")
+        raise ConfigError(
+            f"database: {without_secrets(url)!r} is not sqlite:///FILE or postgresql://HOST/NAME"
+        )
     return Path(path)
 
 

@@ -15,6 +15,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...errors import StoreError, Unavailable
+from ...redaction import without_secrets
 from .failures import Lost, jitter, meaning
 from .nul import hidden, shown
 from .watchdog import Watchdog
@@ -154,11 +155,12 @@ def conninfo(url: str) -> str:
             url, **{k: v for k, v in CONNECT.items() if k not in conninfo_to_dict(url)}
         )
     except psycopg.Error as error:
-        raise StoreError(f"the database's URL is not valid: {error}".strip()) from None
+        said = without_secrets(str(error).strip())
+        raise StoreError(f"the database's URL is not valid: {said}") from None
 
 
 def _unreachable(error: psycopg.Error) -> Exception:
-    said = str(error).strip()
+    said = without_secrets(str(error).strip())
     sqlstate = getattr(error, "sqlstate", None) or ""
     if sqlstate.startswith(("28", "3D")) or "authentication failed" in said:
         return StoreError(f"the database does not let us in: {said}")
