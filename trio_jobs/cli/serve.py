@@ -11,6 +11,7 @@ import trio
 
 from .. import __version__
 from ..config import Settings
+from ..redaction import without_secrets
 from .child import command_line, stop_with_parent
 from .crew import run_crew
 from .daemon import Daemon, logging_to_stderr
@@ -76,11 +77,12 @@ def _greet(settings: Settings, addresses: list[str]) -> None:
         log.info("serving on %s", address)
         return
     workers = f"{settings.concurrency} jobs at a time" if settings.worker else "no workers here"
+    database = without_secrets(settings.database).removeprefix("sqlite:///")
     job = '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'
     click.echo(
         f"trio_jobs {__version__}\n"
         f"  address   {address}\n"
-        f"  database  {settings.database.removeprefix('sqlite:///')}  ({workers})\n\n"
+        f"  database  {database}  ({workers})\n\n"
         f"  curl -H 'Content-Type: application/json' {address}/jobs \\\n       -d '{job}'\n\n"
         "  Ctrl-C stops.",
         err=True,

@@ -9,6 +9,7 @@ import click
 
 from ..config import Settings
 from ..errors import StoreLocked
+from ..redaction import without_secrets
 from .child import stop_with_parent
 from .crew import run_crew
 from .daemon import Daemon
@@ -64,4 +65,4 @@ def _explained(error: Exception) -> str:
 
 
 def _greet(settings: Settings, addresses: list[str]) -> None:
-    log.info("working on %s", settings.database.removeprefix("sqlite:///"))
+    log.info("working on %s", without_secrets(settings.database).removeprefix("sqlite:///"))
