@@ -194,6 +194,14 @@ class Audited:
             assert counts == self._backend.recount()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On PostgreSQL, the fast suite is for the contract; the rest takes its time there."""
+    for item in items:
+        if "[postgres" in item.name and item.path.stem not in ("test_contract", "test_saves"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A server for all tests that do it no harm."""
