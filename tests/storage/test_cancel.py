@@ -186,7 +186,7 @@ async def test_a_request_to_stop_is_still_there_after_a_restart(backend: Backend
         held = await claim_one(store, worker=store.identity)
         await store.cancel([held.id], EPOCH)
     async with backend.open() as store:
-        await store.rescue(EPOCH, 9)
+        await store.rescue(EPOCH + 99, 9)
         assert await state_of(store, held.id) is State.CANCELLED
 
 

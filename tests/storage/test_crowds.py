@@ -13,13 +13,14 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 import pytest
 import trio
 import trio.testing
@@ -32,7 +33,8 @@ from trio_jobs.storage.records import Claimed, Key, Lease, LogLine, Progress, Re
 from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
-from .conftest import SqliteBackend
+from ..postgres import Server
+from .conftest import PostgresBackend, SqliteBackend
 from .jobs import VERDICTS, bring_to, claim, due_in, keyed, new_job, settlement
 
 CROWDS = int(os.environ.get("HISTORIES", "3000"))
@@ -44,16 +46,65 @@ Call = tuple[str, Any]
 Outcome = tuple[list[Any], dict[str, list[Any]]]
 
 
+class SqliteCopies:
+    """Copies of a file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.original = SqliteBackend(directory)
+
+    @contextmanager
+    def copy(self) -> Iterator[SqliteBackend]:
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copy(self._directory / "jobs.db", directory)
+            yield SqliteBackend(Path(directory))
+
+    def rows(self, backend: SqliteBackend) -> dict[str, list[Any]]:
+        with closing(apsw.Connection(str(backend.path))) as db:
+            return {name: list(db.execute(query)) for name, query in ROWS.items()}
+
+
+class PostgresCopies:
+    """One database, put back to what it was."""
+
+    TABLES = ("jobs", "payloads", "attempts", "counts", "logs", "idempotency_keys", "queues")
+
+    def __init__(self, url: str) -> None:
+        self.original = PostgresBackend(url)
+
+    def keep(self) -> None:
+        self.original.ask("drop schema if exists kept cascade")
+        self.original.ask("create schema kept")
+        for table in (*self.TABLES, "changes"):
+            self.original.ask(f"create table kept.{table} as select * from {table}")
+
+    @contextmanager
+    def copy(self) -> Iterator[PostgresBackend]:
+        self.original.clear()
+        for table in (*self.TABLES, "changes"):
+            self.original.ask(
+                f"insert into {table} overriding system value select * from kept.{table}"
+            )
+        self.original.ask("select setval('job_numbers', (select max(seq) from jobs))")
+        yield self.original
+
+    def rows(self, backend: PostgresBackend) -> dict[str, list[Any]]:
+        return {name: backend.all(query) for name, query in {**ROWS, **POSTGRES_ROWS}.items()}
+
+
+Copies = SqliteCopies | PostgresCopies
+
+
 @dataclass
 class Scene:
     """A database with a job of every kind, and what a crowd may ask for."""
 
-    directory: Path
+    copies: "Copies"
     ids: list[str] = field(default_factory=lambda: ["nobody"], repr=False)
     leases: list[Lease] = field(default_factory=list, repr=False)
 
     async def build(self) -> None:
-        async with SqliteBackend(self.directory).open(durable=False) as store:
+        async with self.copies.original.open(durable=False) as store:
             for n, state in enumerate(State):
                 if state is not State.WAITING:
                     await self._add(store, state, n)
@@ -91,9 +142,21 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    scene = Scene(tmp_path_factory.mktemp("scene"))
+    scene = Scene(SqliteCopies(tmp_path_factory.mktemp("scene")))
     trio.run(scene.build)
     return scene
+
+
+@pytest.fixture(scope="module")
+def postgres_scene(postgres: Server) -> Iterator[Scene]:
+    with psycopg.connect(postgres.url(), autocommit=True) as db:
+        db.execute("create database crowds")
+    copies = PostgresCopies(postgres.url("crowds"))
+    scene = Scene(copies)
+    trio.run(scene.build)
+    copies.keep()
+    yield scene
+    copies.original.leave()
 
 
 # ── what a crowd may ask ──────────────────────────────────────────────────────────────────────
@@ -256,6 +319,15 @@ ROWS = {
     "keys": "select key, fingerprint, jobs from idempotency_keys order by key",
     "queues": "select name, paused_at, most from queues order by name",
 }
+POSTGRES_ROWS = {
+    "payloads": """select id, text, raw, content_type from payloads join jobs using (seq)
+        order by id""",
+    "results": "select id, result_text, result_raw from jobs order by id",
+    "counts": """select queue, state, sum(n)::int from counts group by queue, state
+        having sum(n) <> 0 order by queue, state""",
+    "keys": """select key, fingerprint, jobs from idempotency_keys where expires_at > 0
+        order by key""",
+}
 
 
 async def answer(store: Any, call: Call) -> Any:
@@ -277,9 +349,7 @@ async def outcome(scene: Scene, calls: Sequence[Call], *, together: bool) -> Out
     async def ask(store: Any, n: int) -> None:
         answers[n] = await answer(store, calls[n])
 
-    with tempfile.TemporaryDirectory() as directory:
-        shutil.copy(scene.directory / "jobs.db", directory)
-        backend = SqliteBackend(Path(directory))
+    with scene.copies.copy() as backend:
         async with backend.open(durable=False) as store:
             if together:
                 async with trio.open_nursery() as nursery:
@@ -288,8 +358,7 @@ async def outcome(scene: Scene, calls: Sequence[Call], *, together: bool) -> Out
             else:
                 for n in range(len(calls)):
                     await ask(store, n)
-        with closing(apsw.Connection(str(backend.path))) as db:
-            rows = {name: list(db.execute(query)) for name, query in ROWS.items()}
+        rows = scene.copies.rows(backend)
     return [answers[n] for n in range(len(calls))], rows
 
 
@@ -325,6 +394,24 @@ def test_no_crowd_gets_what_no_queue_of_callers_would_get(
     scene: Scene, shapes: list[tuple[Any, ...]]
 ) -> None:
     assert lived(scene, shapes)
+
+
+@settings(max_examples=60, suppress_health_check=patient)
+@given(shapes=crowds)
+def test_no_crowd_gets_on_postgresql_what_no_queue_of_callers_would_get(
+    postgres_scene: Scene, shapes: list[tuple[Any, ...]]
+) -> None:
+    assert lived(postgres_scene, shapes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@settings(max_examples=CROWDS // 10, derandomize=False, suppress_health_check=patient)
+@given(shapes=crowds)
+def test_no_crowd_of_many_gets_on_postgresql_what_no_queue_of_callers_would_get(
+    postgres_scene: Scene, shapes: list[tuple[Any, ...]]
+) -> None:
+    assert lived(postgres_scene, shapes)
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from trio_jobs.job import State
 
-from .conftest import SqliteBackend
+from ..postgres import Server
+from .conftest import PostgresBackend, SqliteBackend
 from .jobs import VERDICTS
 from .model import WORKERS, Shape, World
 
@@ -199,9 +200,8 @@ def new_database() -> bytes:
         return backend.path.read_bytes()
 
 
-async def live(history: list[Step], directory: Path) -> None:
-    """Lives through `history` on a database of its own."""
-    backend = SqliteBackend(directory)
+async def live(history: list[Step], backend: SqliteBackend | PostgresBackend) -> None:
+    """Lives through `history` on an empty database."""
     world = World(None, backend)
     for reopened, part in itertools.groupby([*TWINS, *history], lambda step: step[0] == "reopen"):
         if reopened:
@@ -217,13 +217,42 @@ def lived(history: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "jobs.db").write_bytes(new_database())
         clock = trio.testing.MockClock(autojump_threshold=0)
-        trio.run(live, history, Path(directory), clock=clock)
+        trio.run(live, history, SqliteBackend(Path(directory)), clock=clock)
+
+
+def lived_on(server: Server, history: list[Step]) -> None:
+    backend = PostgresBackend(server.url())
+    try:
+        trio.run(live, history, backend, clock=trio.testing.MockClock(autojump_threshold=0))
+    finally:
+        backend.leave()
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_no_history_breaks_a_promise(history: list[Step]) -> None:
     lived(history)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(history=histories)
+def test_no_history_breaks_a_promise_on_postgresql(postgres: Server, history: list[Step]) -> None:
+    lived_on(postgres, history)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@settings(
+    max_examples=HISTORIES // 5,
+    derandomize=False,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+)
+@given(history=histories)
+def test_no_history_of_many_breaks_a_promise_on_postgresql(
+    postgres: Server, history: list[Step]
+) -> None:
+    lived_on(postgres, history)
 
 
 @pytest.mark.slow

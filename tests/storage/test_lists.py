@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from trio_jobs.job import Error as Wrong
 from trio_jobs.job import Event, State, Verdict
-from trio_jobs.storage import sqlite
+from trio_jobs.storage import grouped
 from trio_jobs.storage.records import Job, NewJob, Page, Settlement
 from trio_jobs.storage.wishes import Filter, Scan
 
 from ..conftest import EPOCH, in_place
-from .conftest import Backend, SqliteBackend
+from .conftest import Backend, SqliteBackend, on_sqlite
 from .jobs import (
     WAYS,
     all_jobs,
@@ -400,7 +400,7 @@ async def scanned(store: Any, filter_: Filter, limit: int) -> list[str]:
 async def test_a_scan_covers_all_in_bounded_steps(
     store: Any, monkeypatch: pytest.MonkeyPatch, looked_at: int, limit: int
 ) -> None:
-    monkeypatch.setattr(sqlite, "SCANNED", looked_at)
+    monkeypatch.setattr(grouped, "SCANNED", looked_at)
     jobs = [new_job(type="ab"[n % 5 == 0]) for n in range(23)]
     await store.enqueue(jobs)
     assert await scanned(store, Filter(), limit) == [job.id for job in jobs]
@@ -414,7 +414,7 @@ async def test_a_scan_covers_all_in_bounded_steps(
 async def test_a_scan_passes_over_what_was_removed(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "SCANNED", 2)
+    monkeypatch.setattr(grouped, "SCANNED", 2)
     held = [await bring_to(store, State.DONE) for _ in range(12)]
     await store.remove([job.id for job in held[2:9]])
     kept = [job.id for job in held[:2] + held[9:]]
@@ -475,6 +475,7 @@ async def test_lists_are_the_same_after_a_restart(backend: Backend) -> None:
         assert await store.list_jobs(Filter(), before=None, limit=2) == before
 
 
+@on_sqlite
 async def test_a_search_that_takes_long_is_in_nobodys_way(backend: SqliteBackend) -> None:
     searching, found = trio.Event(), trio.Event()
 
@@ -499,6 +500,7 @@ async def test_a_search_that_takes_long_is_in_nobodys_way(backend: SqliteBackend
         found.set()
 
 
+@on_sqlite
 async def test_a_rare_type_is_found_among_many_without_looking_at_all(
     backend: SqliteBackend,
 ) -> None:

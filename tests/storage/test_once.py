@@ -10,7 +10,7 @@ from trio_jobs.job import Event, State
 from trio_jobs.storage.records import UNTIL_FINISHED, Enqueued, Job, Key, NewJob
 
 from ..conftest import EPOCH
-from .conftest import Backend, SqliteBackend
+from .conftest import Backend, SqliteBackend, on_sqlite
 from .jobs import (
     WAYS,
     all_jobs,
@@ -118,7 +118,7 @@ async def test_twins_that_come_at_the_same_moment_become_one_job(store: Any) -> 
 async def test_an_id_used_twice_is_not_taken_for_a_twin(store: Any) -> None:
     job = keyed("k")
     await store.enqueue([job])
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         await store.enqueue([keyed("other", id=job.id)])
     assert await ids(store) == [job.id]
 
@@ -224,7 +224,7 @@ async def test_a_job_that_waits_gets_the_new_payload_run_at_and_priority(
     )
     assert await store.enqueue([new]) == Enqueued([old.id])
     job = await job_of(store, old.id)
-    assert (job.payload_text, job.payload_hex) == (None, "006E6577")
+    assert (job.payload_text, (job.payload_hex or "").lower()) == (None, "006e6577")
     assert (job.content_type, job.params) == ("a/b", {"p": "new"})
     assert (job.priority, job.run_at) == (7, EPOCH + delay)
     assert job.state is (State.SCHEDULED if delay else State.QUEUED)
@@ -278,6 +278,7 @@ async def test_a_replaced_job_that_is_due_earlier_wakes_the_workers(store: Any) 
     assert (await claim_one(store)).payload == b'"now"'
 
 
+@on_sqlite
 async def test_a_job_is_replaced_without_walking_all_others(backend: SqliteBackend) -> None:
     """The one writer would stand still for as long as there are jobs."""
     async with backend.open() as store:

@@ -9,7 +9,7 @@ from trio_jobs.storage.watching import QueueInfo
 from trio_jobs.storage.wishes import Amendment
 
 from ..conftest import EPOCH
-from .conftest import Backend, SqliteBackend
+from .conftest import Backend, SqliteBackend, on_sqlite
 from .jobs import LEASE, claim, claim_one, count_steps, due_in, new_job, settlement
 
 HOUR = 3_600.0
@@ -356,6 +356,7 @@ async def test_ahead_counts_a_job_on_its_last_chance_too(store: Any) -> None:
     assert [await store.ahead(id_, 99) for id_ in (suspect.id, job.id)] == [0, 1]
 
 
+@on_sqlite
 async def test_ahead_is_found_without_looking_at_all_jobs(backend: SqliteBackend) -> None:
     """Neither at those of other queues, nor at those behind it."""
     async with backend.open() as store:

@@ -112,7 +112,7 @@ async def test_readers_cannot_write(backend: SqliteBackend) -> None:
 def test_urls_say_where_the_file_is() -> None:
     assert sqlite_path("sqlite:///jobs.db") == Path("jobs.db")
     assert sqlite_path("sqlite:////var/lib/jobs.db") == Path("/var/lib/jobs.db")
-    for url in ("", "jobs.db", "sqlite://", "sqlite:///", "postgres://x/y"):
+    for url in ("", "jobs.db", "sqlite://", "sqlite:///", "mysql://x/y"):
         with pytest.raises(ConfigError, match="sqlite:///FILE"):
             open_store(url, durable=True, shared=False)
 

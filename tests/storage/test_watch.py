@@ -373,12 +373,14 @@ async def test_a_change_tells_what_happened_and_how_the_job_stands_when_it_is_re
     await store.settle([settlement(held.lease, Event.FAIL)], EPOCH + 3, [report])
     stands = ("t", "q")
     rest = (State.FAILED, 1, 4, Progress(1.0), None)
-    first, *_ = changes = await Watcher(store).new()
+    changes = await Watcher(store).new()
+    one, two, three, four = seqs = [change.seq for change in changes]
+    assert seqs == sorted(seqs)
     assert changes == [
-        Change(first.seq, EPOCH + 1, "queued", job.id, *stands, None, *rest),
-        Change(first.seq + 1, EPOCH + 2, "running", job.id, *stands, None, *rest),
-        Change(first.seq + 2, EPOCH + 3, "progress", job.id, *stands, None, *rest),
-        Change(first.seq + 3, EPOCH + 3, "failed", job.id, *stands, "permanent", *rest),
+        Change(one, EPOCH + 1, "queued", job.id, *stands, None, *rest),
+        Change(two, EPOCH + 2, "running", job.id, *stands, None, *rest),
+        Change(three, EPOCH + 3, "progress", job.id, *stands, None, *rest),
+        Change(four, EPOCH + 3, "failed", job.id, *stands, "permanent", *rest),
     ]
 
 
@@ -507,16 +509,17 @@ async def test_one_who_was_away_too_long_is_told_that_changes_are_missing(
 ) -> None:
     monkeypatch.setattr(writes, "CHANGES_KEPT", 3)
     await store.enqueue([new_job() for _ in range(10)])
+    known = [0, *(change.seq for change in (await store.changes(0, 99)).changes)]
     end = (await store.changes(None, 0)).last
     await store.prune([], EPOCH, 9)
-    assert not (await store.changes(0, 99)).complete
+    assert known[-1] == end
     assert (await store.changes(end, 99)).complete
-    missing = [at for at in range(end + 1) if not (await store.changes(at, 99)).complete]
-    assert missing == list(range(len(missing)))  # from some point on all is there
-    assert 0 < len(missing) <= end - 3 + 1
-    for at in range(len(missing), end + 1):
+    missing = [at for at in known if not (await store.changes(at, 99)).complete]
+    assert missing == known[: len(missing)]  # from some point on all is there
+    assert 0 < len(missing) <= len(known) - 3
+    for n, at in enumerate(known[len(missing) :], len(missing) + 1):
         found = await store.changes(at, 99)
-        assert [change.seq for change in found.changes] == list(range(at + 1, end + 1))
+        assert [change.seq for change in found.changes] == known[n:]
 
 
 async def test_old_changes_go_and_the_numbers_go_on(
@@ -531,7 +534,8 @@ async def test_old_changes_go_and_the_numbers_go_on(
     job = new_job()
     await store.enqueue([job])
     found = await store.changes(before, 9)
-    assert [(change.id, change.seq) for change in found.changes] == [(job.id, before + 1)]
+    assert [change.id for change in found.changes] == [job.id]
+    assert found.changes[0].seq == found.last > before
     assert found.complete
 
 

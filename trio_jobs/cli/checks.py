@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import apsw
 import httpx
 
 from ..config import Settings
 from ..errors import TrioJobsError
-from ..storage import copies, sqlite_path
+from ..storage import copies, is_postgres, sqlite_path
 from ..storage.migrations import migrations
-
-OK, WARN, FAIL = "ok", "warn", "fail"
+from . import check_postgres
+from .finding import FAIL, OK, WARN, Finding
 
 SAFE_SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 may corrupt a WAL when two checkpoint at once
 LITTLE, TOO_LITTLE = 1_000_000_000, 100_000_000  # bytes free
@@ -30,15 +29,6 @@ SLOW, IMPOSSIBLE = 0.02, 0.000_02  # seconds: an fsync that reaches a disk takes
 SLACK = 60.0  # seconds that a file may be newer than now
 PUBLISHED = 1_764_000_000.0  # Unix seconds: no clock of a machine that runs this shows less
 PATIENCE = 3.0
-
-
-class Finding(NamedTuple):
-    """`status` is ok, warn or fail; `advice` is empty when all is well."""
-
-    check: str
-    status: str
-    detail: str
-    advice: str = ""
 
 
 def versions() -> Iterator[Finding]:
@@ -54,6 +44,11 @@ def versions() -> Iterator[Finding]:
 
 def places(settings: Settings) -> Iterator[Finding]:
     """The database, the data directory and the disks they lie on."""
+    if is_postgres(settings.database):
+        yield from check_postgres.database(settings)
+        yield _directory("data directory", Path(settings.data_dir))
+        yield _space(_existing(Path(settings.data_dir)))
+        return
     path = sqlite_path(settings.database)
     yield _directory("database directory", path.parent)
     yield _database(path)
@@ -76,8 +71,10 @@ def files(settings: Settings) -> Iterator[Finding]:
 
 def clock(settings: Settings) -> Finding:
     now = time.time()
-    path = sqlite_path(settings.database)
-    written = path.stat().st_mtime if path.exists() else 0.0
+    written = 0.0
+    if not is_postgres(settings.database):
+        path = sqlite_path(settings.database)
+        written = path.stat().st_mtime if path.exists() else 0.0
     advice = "Set the clock (NTP): delays, leases and the order of jobs follow it."
     if now < PUBLISHED:
         return Finding("clock", FAIL, f"it shows {time.ctime(now)}", advice)

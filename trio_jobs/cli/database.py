@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from ..errors import TrioJobsError
-from ..storage import sqlite_path
+from ..redaction import without_secrets
+from ..storage import is_postgres, postgres_upkeep, sqlite_path
 from ..storage.connection import open_writer, schema_version
 from ..storage.copies import schema_of
 from ..storage.migrations import migrations
@@ -25,6 +26,9 @@ def migrate(action: str, **flags: Any) -> None:
     """
     settings, _ = load(flags)
     try:
+        if is_postgres(settings.database):
+            _on_server(settings.database, action)
+            return
         path = sqlite_path(settings.database)
         if action == "up":
             _bring_up(path)
@@ -47,7 +51,18 @@ def _bring_up(path: Path) -> None:
 
 def _tell(path: Path) -> None:
     """A line for each migration: what is done, and what is yet to be."""
-    found = schema_of(path) if path.exists() else 0
-    for migration in migrations("sqlite"):
+    _list("sqlite", schema_of(path) if path.exists() else 0)
+
+
+def _on_server(url: str, action: str) -> None:
+    upkeep = postgres_upkeep()
+    if action == "up":
+        click.echo(f"{without_secrets(url)}: schema {upkeep.bring_up(url)}", err=True)
+    else:
+        _list("postgres", upkeep.standing(url).schema)
+
+
+def _list(dialect: str, found: int) -> None:
+    for migration in migrations(dialect):
         state = "applied" if migration.version <= found else "pending"
         click.echo(f"{migration.label}  {state}")

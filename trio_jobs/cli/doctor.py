@@ -8,12 +8,12 @@ import click
 from ..builtin import handlers
 from ..errors import ConfigError, TrioJobsError
 from . import checks
-from .checks import FAIL, OK, Finding
 from .exits import Exit, fail
+from .finding import FAIL, OK, WARN, Finding
 from .output import has_colour
 from .settings import setting_options, settings_of
 
-COLOURS = {OK: "green", checks.WARN: "yellow", FAIL: "red"}
+COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
 
 
 @click.command()

@@ -11,8 +11,11 @@ import trio
 
 from .. import __version__
 from ..config import Settings
+from ..redaction import without_secrets
+from .child import command_line, stop_with_parent
+from .crew import run_crew
 from .daemon import Daemon, logging_to_stderr
-from .reloader import Reloader, stop_with_parent
+from .reloader import Reloader
 from .settings import load, setting_options
 
 log = logging.getLogger("trio_jobs")
@@ -21,7 +24,7 @@ log = logging.getLogger("trio_jobs")
 @click.command()
 @click.argument("target", required=False, metavar="[MODULE:APP]")
 @click.option("--reload", is_flag=True, help="Start again when a Python file here has changed.")
-@click.option("--with-parent", is_flag=True, hidden=True)  # what --reload starts
+@click.option("--with-parent", is_flag=True, hidden=True)
 @setting_options()
 def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> None:
     """Run the service: HTTP API and workers, in this process, until Ctrl-C.
@@ -33,7 +36,11 @@ def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> 
     """
     settings, _ = load(flags)
     if reload:
-        _serve_anew(settings, target, flags)
+        with logging_to_stderr(settings):
+            code = trio.run(Reloader(command_line("serve", target, flags), Path.cwd()).run)
+        sys.exit(code)
+    if settings.processes > 1:
+        _serve_together(settings, target, flags)
     if with_parent:
         stop_with_parent()
     Daemon(
@@ -41,42 +48,41 @@ def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> 
         target,
         http=True,
         greet=partial(_greet, settings),
-        explain=partial(_explained, settings),
+        explain=_explained,
     ).run()
 
 
-def _serve_anew(settings: Settings, target: str | None, flags: dict[str, Any]) -> NoReturn:
-    """A child serves, with the same flags."""
-    # -P: a click.py in the working directory is nothing that `python -m` should find.
-    command = [sys.executable, "-P", "-m", "trio_jobs", "serve", "--with-parent"]
-    for name, value in flags.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            command.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
-            command.append(f"--{flag}={value}")
-    with logging_to_stderr(settings):
-        code = trio.run(Reloader([*command, *filter(None, [target])], Path.cwd()).run)
-    sys.exit(code)
+def _serve_together(settings: Settings, target: str | None, flags: dict[str, Any]) -> NoReturn:
+    """Children serve, on a socket that is made here."""
+    from ..http.edge.sockets import address, listening  # and quart
+
+    try:
+        with listening(settings.bind, settings.listen_fd) as sock:
+            bind = address(sock)
+            own = {"bind": bind, "listen_fd": sock.fileno(), "shared": True}
+            run_crew(settings, "serve", target, flags | own, pass_fds=(sock.fileno(),))
+    except OSError as error:
+        raise click.ClickException(_explained(error)) from None
 
 
-def _explained(settings: Settings, error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"cannot serve on {settings.bind}: {error.strerror or error}"
+def _explained(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        return error.strerror
     return str(error)
 
 
 def _greet(settings: Settings, addresses: list[str]) -> None:
     address = addresses[0]
-    if not sys.stderr.isatty():
+    if settings.listen_fd or not sys.stderr.isatty():
         log.info("serving on %s", address)
         return
     workers = f"{settings.concurrency} jobs at a time" if settings.worker else "no workers here"
+    database = without_secrets(settings.database).removeprefix("sqlite:///")
     job = '{"type":"send_email","input":{"to":"me@example.com","subject":"Hello"}}'
     click.echo(
         f"trio_jobs {__version__}\n"
         f"  address   {address}\n"
-        f"  database  {settings.database.removeprefix('sqlite:///')}  ({workers})\n\n"
+        f"  database  {database}  ({workers})\n\n"
         f"  curl -H 'Content-Type: application/json' {address}/jobs \\\n       -d '{job}'\n\n"
         "  Ctrl-C stops.",
         err=True,

@@ -11,6 +11,7 @@ import click
 from ..config import CONFIG_VARIABLE, PREFIX, Settings
 from ..config_file import NAME, config_file, read_settings, template
 from ..errors import ConfigError
+from ..redaction import without_secrets
 from .exits import Exit, fail
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,6 +91,8 @@ def config(**flags: Any) -> None:
             value = "********"
         elif isinstance(value, tuple):
             value = ",".join(value)
+        elif spec.name == "database":
+            value = without_secrets(value)
         click.echo(f"{spec.name} = {'' if value is None else value}  # {sources[spec.name]}")
 
 

@@ -41,7 +41,7 @@ def visit(settings: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
 
 async def _visit(settings: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
     store = open_visitor(settings.database)
-    service = Service(store, Registry(handlers(settings)), settings)
+    service = Service(store, Registry(handlers(settings)), settings, now=store.now)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         nursery.start_soon(service.watch.run)

@@ -33,9 +33,14 @@ class Parts:
             shared=settings.shared,
             metrics=metrics,
         )
-        self.worker = Worker(self.store, registry, settings, metrics=metrics) if workers else None
-        self.maintenance = Maintenance(self.store, settings, metrics=metrics)
-        self.service = Service(self.store, registry, settings, hands=self._hands, metrics=metrics)
+        now = self.store.now
+        self.worker = (
+            Worker(self.store, registry, settings, now=now, metrics=metrics) if workers else None
+        )
+        self.maintenance = Maintenance(self.store, settings, now=now, metrics=metrics)
+        self.service = Service(
+            self.store, registry, settings, now=now, hands=self._hands, metrics=metrics
+        )
         self.hurry = trio.Event()
 
     @property

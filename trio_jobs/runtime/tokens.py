@@ -4,6 +4,7 @@ import logging
 
 from ..config import Settings
 from ..errors import ConfigError
+from ..redaction import without_secrets
 from ..service import Service
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ async def demand_tokens(service: Service, settings: Settings) -> None:
         raise ConfigError(
             f"{settings.bind}: whoever asks needs a token there, and none has been made. "
             "Make one: trio-jobs token create NAME --scope admin "
-            f"--database {settings.database}"
+            f"--database {without_secrets(settings.database)}"
         )
     if settings.tls_cert is None:
         log.warning("tokens and jobs travel unencrypted: set tls_cert, or put TLS in front")

@@ -71,6 +71,9 @@ class Store(Protocol):
     @property
     def identity(self) -> str: ...
 
+    def now(self) -> float:
+        """What time it is, for all who work on this store."""
+
     async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None: ...
 
     # ── asked by callers ──────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ import apsw
 from ..errors import SchemaMismatch, StoreBroken, StoreError, Unavailable
 from .migrations import migrations
 from .queries import load, script
+from .write import AnswerTooLarge
 
 BUSY_TIMEOUT = 5.0
 QUICK_CHECK_SECONDS = 1.0
@@ -109,6 +110,8 @@ def translated() -> Iterator[None]:
         yield
     except (apsw.BusyError, apsw.LockedError) as error:
         raise Unavailable(f"the database is busy: {error}") from error
+    except apsw.TooBigError as error:
+        raise AnswerTooLarge(str(error)) from error
     except apsw.FullError as error:
         raise Unavailable(f"the disk is full: {error}", retry_after=5.0) from error
     except (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError) as error:

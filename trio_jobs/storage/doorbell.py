@@ -2,6 +2,10 @@
 
 import trio
 
+JOBS, CANCELS, CHANGES = "j", "c", "x"
+"""Letters by which processes tell each other what to ring: there may be jobs to claim; running ones
+to stop; something to tell."""
+
 
 class Doorbell:
     """Rung by whoever knows of something new; heard by the one task that waits.

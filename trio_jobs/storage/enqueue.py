@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-import apsw
 import msgspec
 
 from ..errors import Conflict, KeyReused
 from ..job import State
 from .batcher import Patience
+from .doorbell import CHANGES, JOBS
 from .records import Enqueued, Key, NewJob
 from .wishes import Amendment
-from .write import CHANGES, JOBS, Write, as_json, call, run, value, weight
+from .write import Session, Write, as_json, weight
 
 Holder = tuple[str, State, str]
 WAITING = (State.SCHEDULED, State.QUEUED)
@@ -34,7 +34,7 @@ class Enqueue(Write):
         return sum(weight(row.payload_text, row.payload_hex) for row in self.jobs)
 
     @classmethod
-    def apply(cls, db: apsw.Connection, writes: Sequence["Enqueue"]) -> list[Enqueued | Conflict]:
+    def apply(cls, db: Session, writes: Sequence["Enqueue"]) -> list[Enqueued | Conflict]:
         kept = _kept(db, writes)
         # Of several with one key in a batch, the first decides.
         first: dict[str, Enqueue] = {}
@@ -50,7 +50,7 @@ class Enqueue(Write):
             if write.key is not None and isinstance(verdict := verdicts[id(write)], Enqueued)
         ]
         if made:
-            run(db, "keep_keys", as_json(made))
+            db.run("keep_keys", as_json(made))
             kept.update((key, (fingerprint, ids)) for key, fingerprint, ids, _ in made)
         # A refusal keeps no key: it stands for the same request, and for no other.
         refusals = {
@@ -85,13 +85,13 @@ def _verdict(
     return Enqueued([others.get(row.id, row.id) for row in write.jobs])
 
 
-def _kept(db: apsw.Connection, writes: Sequence[Enqueue]) -> dict[str, tuple[str, list[str]]]:
+def _kept(db: Session, writes: Sequence[Enqueue]) -> dict[str, tuple[str, list[str]]]:
     """What the keys that are known already have got: key -> fingerprint and ids."""
     keys = [write.key.key for write in writes if write.key is not None]
     if not keys:
         return {}
     now = max((row.created_at for write in writes for row in write.jobs), default=0.0)
-    rows = msgspec.json.decode(value(db, "keys", as_json(keys), now), type=list[_Kept])
+    rows = msgspec.json.decode(db.value("keys", as_json(keys), now), type=list[_Kept])
     return {key: (fingerprint, ids) for key, fingerprint, ids in rows}
 
 
@@ -107,19 +107,19 @@ def _replay(key: Key, fingerprint: str, ids: list[str]) -> Enqueued | Conflict:
 Decided = tuple[dict[str, str], dict[str, Conflict]]
 
 
-def _store(db: apsw.Connection, rows: Sequence[NewJob]) -> Decided:
+def _store(db: Session, rows: Sequence[NewJob]) -> Decided:
     """Stores what may be. Of the others, by id: which job stands for it, or why it is refused."""
     plain = [row for row in rows if row.unique_key is None]
     if plain:
-        run(db, "do_enqueue", as_json(plain))
+        db.run("do_enqueue", as_json(plain))
     if len(plain) == len(rows):
         return {}, {}
     return _unique(db, [row for row in rows if row.unique_key is not None])
 
 
-def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> Decided:
+def _unique(db: Session, rows: Sequence[NewJob]) -> Decided:
     """`_store` for jobs with a unique key: those whose key is free are new."""
-    holders = msgspec.json.decode(call(db, "do_enqueue_unique", as_json(rows)), type=list[Holder])
+    holders = msgspec.json.decode(db.call("do_enqueue_unique", as_json(rows)), type=list[Holder])
     others: dict[str, str] = {}
     refused: dict[str, Conflict] = {}
     replacing: dict[str, NewJob] = {}
@@ -149,6 +149,6 @@ def _unique(db: apsw.Connection, rows: Sequence[NewJob]) -> Decided:
             (holder, row.payload_text, row.payload_hex, row.content_type, row.params)
             for holder, row in replacing.items()
         ]
-        call(db, "do_amend", as_json(amended), now)
-        run(db, "do_replace", as_json(bodies))
+        db.call("do_amend", as_json(amended), now)
+        db.run("do_replace", as_json(bodies))
     return others, refused

@@ -9,16 +9,16 @@ import msgspec
 
 from ..errors import StoreBroken, StoreError
 from .connection import open_pulse, open_reader, open_writer, translated
+from .grouped import Query
 from .presence import Presence
 from .queries import load
 from .records import Job, Lease
-from .write import Committed, Write, as_json, transact
+from .sqlite_session import SqliteSession, transact
+from .wishes import Filter
+from .write import Committed, Write, as_json
 from .writes import extend
 
 _SQL = load("sqlite.sql")
-
-Query = tuple[str, tuple[Any, ...]]
-"""A name in sqlite.sql, and its arguments."""
 
 
 class SqliteFile:
@@ -102,6 +102,16 @@ class SqliteFile:
         if (found.st_dev, found.st_ino) != self._inode:
             raise StoreBroken(f"{self._path} has been replaced by another file")
 
+    @property
+    def identity(self) -> str:
+        return self.presence.identity
+
+    def living(self) -> set[str]:
+        return self.presence.living()
+
+    def matching(self, filter: Filter) -> str:
+        return matching(filter)
+
     def pulse(self) -> "SqlitePulse":
         return SqlitePulse(open_pulse(self._path))
 
@@ -121,7 +131,7 @@ class SqlitePulse:
         with translated():
             self._db.execute("begin immediate")
             try:
-                held = extend(self._db, leases, expires_at)
+                held = extend(SqliteSession(self._db), leases, expires_at)
                 self._db.execute("commit")
             except BaseException:
                 if self._db.in_transaction:
@@ -131,3 +141,15 @@ class SqlitePulse:
 
     def close(self) -> None:
         self._db.close()
+
+
+def matching(filter: Filter) -> str:
+    """`filter` as `matches` reads it. Names that no JSON path can say match nothing."""
+    if any(set('"\\\0') & set(path) for path in filter.input or {}):
+        return as_json(Filter(states=[]))
+    paths = {
+        "$" + "".join(f'."{step}"' for step in path.split(".")): value
+        for path, value in (filter.input or {}).items()
+    }
+    states = None if filter.states is None else list(dict.fromkeys(filter.states))
+    return as_json(msgspec.structs.replace(filter, input=paths or None, states=states))

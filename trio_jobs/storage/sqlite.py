@@ -1,70 +1,20 @@
-"""The SQLite store: one file, one writer that commits in groups, readers beside it.
+"""The SQLite store: one file, one writer that commits in groups, readers beside it."""
 
-All blocking work goes through `run_sync`, which has the signature of `trio.to_thread.run_sync`
-(with the limiter bound); tests pass one that runs the call in place, so that virtual time works.
-"""
-
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-import apsw
-import msgspec
 import trio
 
-from ..job import State
 from ..metrics import Metrics
-from .base import Pulse
-from .batcher import Batcher
-from .doorbell import Doorbell
-from .enqueue import Enqueue
-from .file import Query, SqliteFile
+from .doorbell import CANCELS, CHANGES, JOBS
+from .file import SqliteFile
+from .grouped import GroupedStore
 from .neighbours import Neighbours
-from .records import (
-    Claimed,
-    Counts,
-    Enqueued,
-    Expired,
-    Job,
-    Key,
-    Lease,
-    LogLine,
-    NewJob,
-    Page,
-    Promoted,
-    Report,
-    Rescued,
-    Settlement,
-)
-from .tally import tally
 from .threads import RunSync, in_thread
-from .tokens import Token
-from .watching import AttemptRecord, Change, Changes, QueueInfo
-from .wishes import Amendment, Filter, Moved, Scan
-from .write import CANCELS, CHANGES, JOBS, Committed, Write, as_json
-from .writes import (
-    AddToken,
-    Claim,
-    Expire,
-    Extend,
-    Limit,
-    Pause,
-    Promote,
-    Prune,
-    RemoveToken,
-    Rescue,
-    Settle,
-    Tell,
-    Touch,
-    Wish,
-)
-
-SCANNED = 10_000
-"""Jobs that one step of a scan looks at: some milliseconds."""
+from .write import Committed, Write
 
 
-class SqliteStore:
+class SqliteStore(GroupedStore):
     """See `storage.base.Store` for what the verbs promise.
 
     A `visitor` comes for a call or two, also while a service has the file (see SqliteFile).
@@ -81,251 +31,19 @@ class SqliteStore:
         metrics: Metrics | None = None,
     ) -> None:
         self.file = SqliteFile(path, durable=durable, shared=shared, visitor=visitor)
-        self._run_sync = run_sync
-        self._metrics = metrics or Metrics()
-        self._writes = Batcher[Write](
-            self._commit,
-            patience=lambda write: write.patience,
-            weight=lambda write: write.weight,
-            may_be_refused=lambda write: isinstance(write, Enqueue),
-        )
-        self._reads = Batcher[Sequence[str]](partial(run_sync, self.file.read_jobs))
-        self._queries = Batcher[Query](partial(run_sync, self.file.read_values))
-        # Apart: a search among a million may take half a second, and workers wait for the others.
-        self._searches = Batcher[Query](partial(run_sync, self.file.search))
-        self.doorbell = Doorbell()
-        self.cancels_bell = Doorbell()
-        self.changes_bell = Doorbell()
+        super().__init__(self.file, run_sync=run_sync, metrics=metrics)
         bells = {JOBS: self.doorbell, CANCELS: self.cancels_bell, CHANGES: self.changes_bell}
         self._neighbours = Neighbours(path, {} if visitor else bells, loud=shared or visitor)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Opens the file and serves until `close`; then checkpoints and closes it.
+        async with trio.open_nursery() as nursery:
+            await nursery.start(super().run)
+            await nursery.start(self._neighbours.run)
+            task_status.started()
+            await self._closed.wait()
+            self._neighbours.flush()
+            nursery.cancel_scope.cancel()
 
-        Raises StoreLocked, SchemaMismatch or StoreError when it cannot be opened, StoreBroken
-        when it fails in service.
-        """
-        await self._run_sync(self.file.open)
-        try:
-            async with trio.open_nursery() as around:
-                await around.start(self._neighbours.run)
-                async with trio.open_nursery() as nursery:
-                    await nursery.start(self._writes.run)
-                    await nursery.start(self._reads.run)
-                    await nursery.start(self._queries.run)
-                    await nursery.start(self._searches.run)
-                    task_status.started()
-                self._neighbours.flush()
-                around.cancel_scope.cancel()
-        finally:
-            with trio.CancelScope(shield=True):
-                await self._run_sync(self.file.close)
-
-    def close(self) -> None:
-        self._writes.close()
-        self._reads.close()
-        self._queries.close()
-        self._searches.close()
-
-    @property
-    def identity(self) -> str:
-        return self.file.presence.identity
-
-    # ── verbs that write ──────────────────────────────────────────────────────────────────────
-
-    async def _commit(self, writes: Sequence[Write]) -> Sequence[object]:
-        committed = await self._run_sync(self._transact, writes)
-        self.changes_bell.ring()
+    def _committed(self, writes: Sequence[Write], committed: Committed) -> None:
+        super()._committed(writes, committed)
         self._neighbours.ring("".join({type(write).rings for write in writes}))
-        tally(self._metrics, writes, committed)
-        return committed.answers
-
-    async def enqueue(self, jobs: Sequence[NewJob], key: Key | None = None) -> Enqueued:
-        # Rung when submitted, not when done: the claim that answers it then lands in the same
-        # transaction, and an idle system starts a job one commit after its POST.
-        self.doorbell.ring()
-        return cast(Enqueued, await self._writes(Enqueue(jobs, key)))
-
-    async def cancel(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
-        moved = await self._wish("do_cancel", as_json(ids), now)
-        if any(move.state is State.RUNNING for move in moved.values()):
-            self.cancels_bell.ring()
-        return moved
-
-    async def retry(self, ids: Sequence[str], now: float) -> dict[str, Moved]:
-        self.doorbell.ring()
-        return await self._wish("do_retry", as_json(ids), now)
-
-    async def amend(self, amendments: Sequence[Amendment], now: float) -> dict[str, Moved]:
-        self.doorbell.ring()
-        last = {amendment.id: amendment for amendment in amendments}
-        return await self._wish("do_amend", as_json(list(last.values())), now)
-
-    async def remove(self, ids: Sequence[str]) -> dict[str, Moved]:
-        return await self._wish("do_remove", as_json(ids))
-
-    async def _wish(self, procedure: str, *args: Any) -> dict[str, Moved]:
-        return cast("dict[str, Moved]", await self._writes(Wish(procedure, args)))
-
-    async def pause(self, queue: str, now: float) -> None:
-        await self._writes(Pause(queue, now))
-
-    async def resume(self, queue: str) -> None:
-        self.doorbell.ring()
-        await self._writes(Pause(queue, None))
-
-    async def limit(self, queue: str, most: int | None) -> None:
-        await self._writes(Limit(queue, most))
-        self.doorbell.ring()
-
-    async def claim(
-        self,
-        worker: str,
-        types: Sequence[str],
-        limit: int,
-        now: float,
-        expires_at: float,
-        last_chance: bool = True,
-        queues: Mapping[str, int] | None = None,
-    ) -> list[Claimed]:
-        while True:
-            try:
-                claim = Claim(worker, types, limit, now, expires_at, last_chance, queues)
-                return cast("list[Claimed]", await self._writes(claim))
-            except apsw.TooBigError:
-                # Their payloads together exceed what SQLite puts into one answer (10^9 bytes).
-                if limit == 1:
-                    raise
-                limit //= 2
-
-    async def extend(self, leases: Sequence[Lease], expires_at: float) -> set[str]:
-        return cast("set[str]", await self._writes(Extend(leases, expires_at)))
-
-    async def report(self, reports: Sequence[Report], now: float) -> set[str]:
-        return cast("set[str]", await self._writes(Tell(reports, now)))
-
-    async def settle(
-        self, settlements: Sequence[Settlement], now: float, reports: Sequence[Report] = ()
-    ) -> set[str]:
-        return cast("set[str]", await self._writes(Settle(settlements, now, reports)))
-
-    async def promote(self, now: float, limit: int) -> Promoted:
-        next_due = await self._read("next_due")
-        if next_due is None or next_due > now:
-            return Promoted(0, next_due)
-        promoted = cast(Promoted, await self._writes(Promote(now, limit)))
-        self.doorbell.ring()
-        return promoted
-
-    async def expire(self, now: float, limit: int) -> Expired:
-        next_deadline = await self._read("next_deadline")
-        if next_deadline is None or next_deadline > now:
-            return Expired(0, next_deadline)
-        return cast(Expired, await self._writes(Expire(now, limit)))
-
-    async def prune(
-        self, cutoffs: Sequence[tuple[str | None, State, float]], now: float, limit: int
-    ) -> int:
-        found = await self._read("prunable", as_json(cutoffs), limit, now)
-        return cast(int, await self._writes(Prune(found, now)))
-
-    async def rescue(self, now: float, limit: int) -> Rescued:
-        rescued = cast(Rescued, await self._writes(Rescue(now, self.file.presence.living, limit)))
-        if rescued.requeued:
-            self.doorbell.ring()
-        return rescued
-
-    async def add_token(self, token: Token) -> None:
-        await self._writes(AddToken(token))
-
-    async def remove_token(self, id: str) -> bool:
-        return cast(bool, await self._writes(RemoveToken(id)))
-
-    async def check_writable(self) -> None:
-        await self._writes(Touch())
-
-    # ── verbs that read ───────────────────────────────────────────────────────────────────────
-
-    async def get(self, ids: Sequence[str]) -> dict[str, Job]:
-        return cast("dict[str, Job]", await self._reads(ids))
-
-    async def list_jobs(self, filter: Filter, *, before: int | None, limit: int) -> Page:
-        if filter.states is not None:
-            query = "list_jobs_by_state"
-        elif filter.types is not None and len(filter.types) == 1:
-            query = "list_jobs_by_type"
-        else:
-            query = "list_jobs"
-        start = 2**63 - 1 if before is None else before
-        text = await self._search(query, _matching(filter), start, limit)
-        rows = msgspec.json.decode(text, type=list[tuple[int, Job]])
-        full = bool(rows) and len(rows) == limit
-        return Page([job for _, job in rows], rows[-1][0] if full else None)
-
-    async def scan(self, filter: Filter, after: int, limit: int) -> Scan:
-        text = await self._search("scan", _matching(filter), after, limit, SCANNED)
-        rows, end = msgspec.json.decode(text, type=tuple[list[tuple[int, str]], int])
-        next_ = rows[-1][0] if rows and len(rows) == limit else after + SCANNED
-        return Scan([id_ for _, id_ in rows], None if next_ >= end else next_, end)
-
-    async def attempts(self, id: str) -> list[AttemptRecord]:
-        return msgspec.json.decode(await self._read("attempts", id), type=list[AttemptRecord])
-
-    async def logs(self, id: str, after: int, limit: int) -> list[LogLine]:
-        text = await self._read("logs", id, after, limit)
-        return msgspec.json.decode(text, type=list[LogLine])
-
-    async def ahead(self, id: str, limit: int) -> int:
-        return cast(int, await self._read("ahead", id, limit))
-
-    async def queues(self) -> list[QueueInfo]:
-        return msgspec.json.decode(await self._read("queues"), type=list[QueueInfo])
-
-    async def cancels(self, worker: str) -> list[Lease]:
-        return msgspec.json.decode(await self._read("cancels", worker), type=list[Lease])
-
-    async def changes(self, after: int | None, limit: int) -> Changes:
-        if after is None:
-            return Changes([], await self._read("last_change"), more=False, complete=True)
-        text = await self._read("changes", after, limit)
-        changes, last, end, start = msgspec.json.decode(
-            text, type=tuple[list[Change], int, int, int | None]
-        )
-        complete = (start or 1) - 1 <= after <= end
-        return Changes(changes, last, more=last < end, complete=complete)
-
-    async def counts(self) -> Counts:
-        text = await self._read("counts")
-        counts: Counts = {}
-        for queue, state, n in msgspec.json.decode(text, type=list[tuple[str, State, int]]):
-            counts.setdefault(queue, {})[state] = n
-        return counts
-
-    async def tokens(self) -> list[Token]:
-        return msgspec.json.decode(await self._read("tokens"), type=list[Token])
-
-    def pulse(self) -> Pulse:
-        return self.file.pulse()
-
-    async def _read(self, query: str, *args: Any) -> Any:
-        return await self._queries((query, args))
-
-    async def _search(self, query: str, *args: Any) -> Any:
-        return await self._searches((query, args))
-
-    # ── in threads ────────────────────────────────────────────────────────────────────────────
-
-    def _transact(self, writes: Sequence[Write]) -> Committed:
-        return self.file.transact(writes)
-
-
-def _matching(filter: Filter) -> str:
-    """`filter` as `matches` reads it. Names that no JSON path can say match nothing."""
-    if any(set('"\\\0') & set(path) for path in filter.input or {}):
-        return as_json(Filter(states=[]))
-    paths = {
-        "$" + "".join(f'."{step}"' for step in path.split(".")): value
-        for path, value in (filter.input or {}).items()
-    }
-    states = None if filter.states is None else list(dict.fromkeys(filter.states))
-    return as_json(msgspec.structs.replace(filter, input=paths or None, states=states))

@@ -385,7 +385,8 @@ select json_group_array(json_array(id, lease_token)) from jobs indexed by jobs_r
 where state = 'running' and cancel_requested_at is not null and worker = ?1
 
 -- name: changes
--- 1: number after which; 2: how many
+-- 1: number after which; 2: how many. The changes, the last that was looked at, whether there are
+-- more, and whether none between 1 and the first has been forgotten.
 select json_array(
   json((
     select json_group_array(json_array(
@@ -395,10 +396,17 @@ select json_array(
     from (select * from changes where id > ?1 order by id limit ?2) as c
     cross join jobs as j using (seq)
   )),
-  coalesce((select max(id) from (select id from changes where id > ?1 order by id limit ?2)), ?1),
-  (select coalesce(max(id), 0) from changes),
-  (select min(id) from changes)
+  n.last,
+  json(iif(n.last < n.end_, 'true', 'false')),
+  json(iif(?1 between coalesce(n.start, 1) - 1 and n.end_, 'true', 'false'))
 )
+from (
+  select
+    coalesce((select max(id) from (select id from changes where id > ?1 order by id limit ?2)), ?1)
+      as last,
+    (select coalesce(max(id), 0) from changes) as end_,
+    (select min(id) from changes) as start
+) as n
 
 -- name: last_change
 select coalesce(max(id), 0) from changes

@@ -1,22 +1,45 @@
-"""What stands in a transaction of the SQLite store, and how a batch of it becomes one."""
+"""What stands in a transaction, and how a batch of it becomes one. Nothing here knows a dialect:
+a store's backend brings a `Session`, which is one transaction on its own connection.
+"""
 
-from collections.abc import Callable, Sequence
-from time import perf_counter
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-import apsw
 import msgspec
 
 from .batcher import Patience
-from .queries import load
+from .doorbell import CHANGES
 
 Ended = tuple[str, str, str, int]
 """Queue, type, final state, and how many jobs."""
 
-_SQL = load("sqlite.sql")
 
-JOBS, CANCELS, CHANGES = "j", "c", "w"
-"""Letters of bells: there may be jobs to claim; running ones to stop; something to tell."""
+Move = tuple[str, str | None, str | None, str | None, str | None, int]
+"""Queue, to which queue, type, state before, state after, and how many jobs."""
+
+
+class AnswerTooLarge(Exception):
+    """The rows of an answer are more than the database can hand over at once."""
+
+
+class Session(Protocol):
+    """A transaction under way: what writes may do in it. All of it blocks.
+
+    The names are those of the dialect's `.sql` files: each verb has the same name, arguments and
+    answer in all of them.
+    """
+
+    def run(self, query: str, *args: Any) -> None:
+        """A statement without an answer, to its end."""
+
+    def value(self, query: str, *args: Any) -> Any:
+        """The one value that a query answers with."""
+
+    def call(self, verb: str, *args: Any) -> str:
+        """Calls a procedure; what it has to say."""
+
+    def ended(self) -> "list[Ended]":
+        """Which jobs have come to their end in this transaction, so far."""
 
 
 class Write:
@@ -37,56 +60,39 @@ class Write:
         """About how many rows it touches; a row counts once more for each 500 bytes of body."""
         return 1
 
-    def run(self, db: apsw.Connection) -> Any:
+    def run(self, db: Session) -> Any:
         """In the thread, inside the transaction: the answer."""
         raise NotImplementedError
 
     @classmethod
-    def apply(cls, db: apsw.Connection, writes: Sequence[Any]) -> list[Any]:
+    def apply(cls, db: Session, writes: Sequence[Any]) -> list[Any]:
         """All writes of a kind: the answers, in their order. Those that merge override this."""
         return [write.run(db) for write in writes]
 
 
 class Committed(NamedTuple):
     """The answers to the writes of a transaction, in their order; which jobs ended in it; how many
-    seconds it took.
+    seconds it took. `moves` and `told` are for backends that other processes must hear of.
     """
 
     answers: list[Any]
     ended: list[Ended]
     seconds: float
+    moves: "Sequence[Move]" = ()
+    told: int = 0  # changes
 
 
-def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> Committed:
-    """All of `writes` in one transaction, or none; `check` has the last word before the commit."""
-    start = perf_counter()
+def perform(db: Session, writes: Sequence[Write]) -> tuple[list[Any], list[Ended]]:
+    """All of `writes`, a kind at a time: their answers, and which jobs have ended."""
     answers: list[Any] = [None] * len(writes)
     places: dict[type[Write], list[int]] = {}
     for place, write in enumerate(writes):
         places.setdefault(type(write), []).append(place)
-    db.execute("begin immediate")
-    try:
-        for kind in sorted(places, key=lambda kind: kind.order):
-            mine = places[kind]
-            for place, answer in zip(
-                mine, kind.apply(db, [writes[at] for at in mine]), strict=True
-            ):
-                answers[place] = answer
-        ended = _ended(db) if any(kind.ends for kind in places) else []
-        check()
-        db.execute("commit")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("rollback")
-        raise
-    return Committed(answers, ended, perf_counter() - start)
-
-
-def _ended(db: apsw.Connection) -> list[Ended]:
-    ended = msgspec.json.decode(value(db, "ended"), type=list[Ended])
-    if ended:
-        run(db, "forget_ended")
-    return ended
+    for kind in sorted(places, key=lambda kind: kind.order):
+        mine = places[kind]
+        for place, answer in zip(mine, kind.apply(db, [writes[at] for at in mine]), strict=True):
+            answers[place] = answer
+    return answers, db.ended() if any(kind.ends for kind in places) else []
 
 
 def weight(text: str | None, raw_hex: str | None) -> int:
@@ -95,21 +101,3 @@ def weight(text: str | None, raw_hex: str | None) -> int:
 
 def as_json(rows: Any) -> str:
     return msgspec.json.encode(rows).decode()
-
-
-def run(db: apsw.Connection, query: str, *args: Any) -> None:
-    """A statement without an answer, to its end."""
-    for _ in db.execute(_SQL[query], args):
-        pass
-
-
-def value(db: apsw.Connection, query: str, *args: Any) -> Any:
-    """The one value that a query answers with."""
-    return db.execute(_SQL[query], args).get
-
-
-def call(db: apsw.Connection, verb: str, *args: Any) -> str:
-    """Calls a procedure of sqlite_procedures.sql; what it has to say."""
-    db.execute(_SQL[verb], args)
-    said: str = db.execute(_SQL["answer"]).get
-    return said

@@ -1,7 +1,7 @@
 """The verbs that write, one class each, but for enqueue (enqueue.py).
 
 A kind that can merges all its writes of a batch into one call of a procedure
-(sqlite_procedures.sql); the others make one call each.
+(`<dialect>_procedures.sql`); the others make one call each.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import apsw
 import msgspec
 
 from ..job import CRASHES_ALLOWED, State
 from .batcher import Patience
+from .doorbell import CANCELS, CHANGES, JOBS
 from .records import Claimed, Expired, Lease, Promoted, Report, Rescued, Settlement
 from .tokens import Token
 from .wishes import Moved
-from .write import CANCELS, CHANGES, JOBS, Write, as_json, call, run, value, weight
+from .write import Session, Write, as_json, weight
 
 CHANGES_KEPT = 500_000
 """How many changes can be replayed: 15 MB, an hour at 140 changes a second."""
@@ -38,14 +38,14 @@ class Settle(Write):
         return sum(weight(row.result_text, row.result_hex) for row in self.settlements)
 
     @classmethod
-    def apply(cls, db: apsw.Connection, writes: Sequence["Settle"]) -> list[set[str]]:
+    def apply(cls, db: Session, writes: Sequence["Settle"]) -> list[set[str]]:
         rows = list(chain.from_iterable(write.settlements for write in writes))
         if len(writes) > 1 and len({row.id for row in rows}) < len(rows):
             # Two verdicts on one job: at most one can be right, and both callers must know which.
             return [answer for write in writes for answer in cls.apply(db, [write])]
         if reports := [report for write in writes for report in write.reports]:
-            call(db, "do_report", as_json(reports), max(write.now for write in writes))
-        said = call(db, "do_settle", as_json(rows), max(write.now for write in writes))
+            db.call("do_report", as_json(reports), max(write.now for write in writes))
+        said = db.call("do_settle", as_json(rows), max(write.now for write in writes))
         accepted = set(msgspec.json.decode(said, type=list[str]))
         return [accepted & {row.id for row in write.settlements} for write in writes]
 
@@ -61,9 +61,9 @@ class Rescue(Write):
     rings = JOBS + CHANGES
     ends = True
 
-    def run(self, db: apsw.Connection) -> Rescued:
+    def run(self, db: Session) -> Rescued:
         living = as_json(sorted(self.living()))
-        said = call(db, "do_rescue", self.now, living, CRASHES_ALLOWED, self.limit)
+        said = db.call("do_rescue", self.now, living, CRASHES_ALLOWED, self.limit)
         moved = msgspec.json.decode(said, type=dict[str, int])
         return Rescued(moved.get("queued", 0), moved.get("failed", 0))
 
@@ -75,10 +75,10 @@ class Promote(Write):
     order = 2
     rings = JOBS + CHANGES
 
-    def run(self, db: apsw.Connection) -> Promoted:
-        said = call(db, "do_promote", self.now, self.limit)
+    def run(self, db: Session) -> Promoted:
+        said = db.call("do_promote", self.now, self.limit)
         moved = msgspec.json.decode(said, type=dict[str, int])
-        return Promoted(moved.get("queued", 0), value(db, "next_due"))
+        return Promoted(moved.get("queued", 0), db.value("next_due"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Expire(Write):
     order = 3
     ends = True
 
-    def run(self, db: apsw.Connection) -> Expired:
-        said = call(db, "do_expire", self.now, self.limit)
+    def run(self, db: Session) -> Expired:
+        said = db.call("do_expire", self.now, self.limit)
         moved = msgspec.json.decode(said, type=dict[str, int])
-        return Expired(moved.get("cancelled", 0), value(db, "next_deadline"))
+        return Expired(moved.get("cancelled", 0), db.value("next_deadline"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,10 @@ class Prune(Write):
     now: float
     order = 4
 
-    def run(self, db: apsw.Connection) -> int:
-        removed = int(call(db, "do_prune", self.jobs, self.now, CHANGES_KEPT))
-        if value(db, "vacuum_due"):
-            run(db, "vacuum")
+    def run(self, db: Session) -> int:
+        removed = int(db.call("do_prune", self.jobs, self.now, CHANGES_KEPT))
+        if db.value("vacuum_due"):
+            db.run("vacuum")
         return removed
 
 
@@ -119,8 +119,8 @@ class Wish(Write):
     rings = JOBS + CANCELS + CHANGES
     ends = True
 
-    def run(self, db: apsw.Connection) -> dict[str, Moved]:
-        said = call(db, self.procedure, *self.args)
+    def run(self, db: Session) -> dict[str, Moved]:
+        said = db.call(self.procedure, *self.args)
         rows = msgspec.json.decode(said, type=list[tuple[str, State, State | None, bool]])
         return {id_: Moved(was, state, done) for id_, was, state, done in rows}
 
@@ -134,12 +134,12 @@ class Pause(Write):
     order = 7
     rings = JOBS
 
-    def run(self, db: apsw.Connection) -> None:
+    def run(self, db: Session) -> None:
         if self.now is None:
-            run(db, "resume", self.queue)
-            run(db, "forget_queue", self.queue)
+            db.run("resume", self.queue)
+            db.run("forget_queue", self.queue)
         else:
-            run(db, "pause", self.queue, self.now)
+            db.run("pause", self.queue, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ class Limit(Write):
     order = 7
     rings = JOBS
 
-    def run(self, db: apsw.Connection) -> None:
-        run(db, "limit", self.queue, self.most)
-        run(db, "forget_queue", self.queue)
+    def run(self, db: Session) -> None:
+        db.run("limit", self.queue, self.most)
+        db.run("forget_queue", self.queue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +167,12 @@ class Claim(Write):
     queues: Mapping[str, int] | None
     order = 8
 
-    def run(self, db: apsw.Connection) -> list[Claimed]:
+    def run(self, db: Session) -> list[Claimed]:
         types = as_json(self.types)
         limit = max(0, self.limit)  # SQLite takes less than nothing for all
         args = (self.worker, types, limit, self.now, self.expires_at, self.last_chance)
         queues = None if self.queues is None else as_json(self.queues)
-        return msgspec.json.decode(call(db, "do_claim", *args, queues), type=list[Claimed])
+        return msgspec.json.decode(db.call("do_claim", *args, queues), type=list[Claimed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +182,15 @@ class Extend(Write):
     order = 9
     rings = ""
 
-    def run(self, db: apsw.Connection) -> set[str]:
+    def run(self, db: Session) -> set[str]:
         return extend(db, self.leases, self.expires_at)
 
 
-def extend(db: apsw.Connection, leases: Sequence[Lease], expires_at: float) -> set[str]:
+def extend(db: Session, leases: Sequence[Lease], expires_at: float) -> set[str]:
     """The ids of the leases that are still held, now until `expires_at`."""
     rows = as_json(leases)
-    run(db, "extend", rows, expires_at)
-    return set(msgspec.json.decode(value(db, "extend_answer", rows), type=list[str]))
+    db.run("extend", rows, expires_at)
+    return set(msgspec.json.decode(db.value("extend_answer", rows), type=list[str]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,8 @@ class Tell(Write):
     order = -1  # what was said before the end is not lost with the lease
     patience = Patience.MOMENT
 
-    def run(self, db: apsw.Connection) -> set[str]:
-        said = call(db, "do_report", as_json(self.reports), self.now)
+    def run(self, db: Session) -> set[str]:
+        said = db.call("do_report", as_json(self.reports), self.now)
         return set(msgspec.json.decode(said, type=list[str]))
 
 
@@ -213,8 +213,8 @@ class AddToken(Write):
     order = 10
     rings = ""
 
-    def run(self, db: apsw.Connection) -> None:
-        run(db, "add_token", as_json(self.token))
+    def run(self, db: Session) -> None:
+        db.run("add_token", as_json(self.token))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +223,8 @@ class RemoveToken(Write):
     order = 10
     rings = ""
 
-    def run(self, db: apsw.Connection) -> bool:
-        return value(db, "remove_token", self.id) is not None
+    def run(self, db: Session) -> bool:
+        return db.value("remove_token", self.id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +234,5 @@ class Touch(Write):
     order = 11
     rings = ""
 
-    def run(self, db: apsw.Connection) -> None:
-        run(db, "touch")
+    def run(self, db: Session) -> None:
+        db.run("touch")

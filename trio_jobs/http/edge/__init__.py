@@ -30,14 +30,13 @@ async def serve(
     settings: Settings,
     *,
     shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
-    sockets: Sockets | None = None,
     body_limit: BodyLimit | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` (ASGI 3) until `shutdown_trigger` returns, then stop gracefully.
 
-    Listens on `settings.bind`, or on `sockets`, which listen already. `body_limit` gives, for
-    a request's scope, the most bytes of its body (None: no limit; default:
+    Listens on `settings.bind`, with the socket `settings.listen_fd` if there is one. `body_limit`
+    gives, for a request's scope, the most bytes of its body (None: no limit; default:
     `settings.max_body`). Calls `task_status.started` with the URLs once connections are taken.
 
     When the trigger returns, the listeners and the idle connections close, busy ones end their
@@ -63,10 +62,8 @@ async def serve(
         nursery.start_soon(config.connections.drop, settings.shutdown_grace)
 
     with ExitStack() as cleanup:
-        if sockets is None:
-            sock = cleanup.enter_context(listening(settings.bind))
-            secure, insecure = ([sock], []) if config.ssl_enabled else ([], [sock])
-            sockets = Sockets(secure, insecure, [])
+        sock = cleanup.enter_context(listening(settings.bind, settings.listen_fd))
+        secure, insecure = ([sock], []) if config.ssl_enabled else ([], [sock])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(config.connections.watch)
             if config.access_log is not None:
@@ -74,7 +71,7 @@ async def serve(
             await hypercorn_run.worker_serve(
                 ASGIWrapper(app),
                 config,
-                sockets=sockets,
+                sockets=Sockets(secure, insecure, []),
                 shutdown_trigger=stop,
                 task_status=task_status,
             )

@@ -14,12 +14,17 @@ BACKLOG = 2_048
 
 
 @contextmanager
-def listening(bind: str) -> Iterator[socket.socket]:
+def listening(bind: str, fd: int = 0) -> Iterator[socket.socket]:
     """A socket that listens on `bind`: `HOST:PORT`, `[ADDRESS]:PORT` or `unix:PATH`.
 
-    The path of a Unix socket is removed at the end, and before when its server is dead.
+    With `fd`, that is one which somebody else has made, and which stays open. The path of a Unix
+    socket is removed at the end, and before when its server is dead.
     Raises OSError when the address cannot be had, ConfigError when it is none.
     """
+    if fd:
+        with _inherited(fd, bind) as sock:
+            yield sock
+        return
     if bind.startswith("unix:"):
         with _listening_on_path(Path(bind.removeprefix("unix:"))) as sock:
             yield sock
@@ -32,6 +37,28 @@ def listening(bind: str) -> Iterator[socket.socket]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _listen(sock, (host, int(port)), bind)
         yield sock
+
+
+def _inherited(fd: int, bind: str) -> socket.socket:
+    """Who may come in is decided by `bind`, so it has to be true."""
+    try:
+        sock = socket.socket(fileno=os.dup(fd))
+        name = address(sock)
+    except OSError as error:
+        raise ConfigError(f"listen_fd: {fd} is no socket ({error.strerror})") from error
+    if name != bind:
+        sock.close()
+        raise ConfigError(f"listen_fd: socket {fd} listens on {name}; set bind to that, not {bind}")
+    sock.setblocking(False)
+    return sock
+
+
+def address(sock: socket.socket) -> str:
+    """Where it listens, as `bind` says it."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
 @contextmanager
@@ -55,7 +82,7 @@ def _listen(sock: socket.socket, address: tuple[str, int] | str, bind: str) -> N
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {bind}: {error.strerror}") from error
+        raise OSError(error.errno, f"cannot serve on {bind}: {error.strerror}") from error
     sock.setblocking(False)
 
 
