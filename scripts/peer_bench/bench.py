@@ -1,0 +1,203 @@
+"""One peer's round: every phase in a process of its own, on a new database."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Protocol
+
+from .catalogue import Peer
+from .environment import command, last_line, variables
+
+Figures = dict[str, Any]  # a measure's name → its value, or the reason why there is none
+WARM_UP = 5  # pings that open connections and are not counted
+START = 30.0  # seconds a process has for its imports and connections, and to end
+
+
+class Failed(Exception):
+    """A phase came to nothing; the reason."""
+
+
+class Store(Protocol):
+    def database(self) -> str: ...
+    def settle(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Size:
+    """`few` jobs are enqueued one by one, `jobs` in any other way; a phase ends after `seconds`."""
+
+    jobs: int
+    few: int
+    pings: int
+    seconds: float
+
+
+class Bench:
+    """Measures one peer, which is installed when this is made."""
+
+    def __init__(self, peer: Peer, cache: Path, store: Store, size: Size) -> None:
+        self.peer = peer
+        self._command = command(peer, cache)
+        self._variables = variables(peer, cache)
+        self._store = store
+        self._size = size
+
+    def about(self) -> Figures:
+        return self._run("about", self._store.database(), 0)
+
+    def round(self, concurrency: tuple[int, ...]) -> Figures:
+        """One round. A phase that fails leaves its reason, and the others go on."""
+        size = self._size
+        figures: Figures = {}
+        for phase, jobs in (("enqueue", size.few), ("crowd", size.jobs), ("bulk", size.jobs)):
+            figures[phase] = _or_reason(self._rate, phase, jobs)
+        for slots in concurrency:
+            drained = _or_reason(self._drain, slots, 1)
+            if isinstance(drained, str):
+                figures.setdefault("drain", drained)
+            elif "concurrency" not in figures or drained[0] > figures["drain"]:
+                figures |= {"drain": drained[0], "rss_mb": drained[1], "concurrency": slots}
+        if self.peer.pair and "concurrency" in figures:
+            drained = _or_reason(self._drain, figures["concurrency"], 2)
+            figures["pair"] = drained if isinstance(drained, str) else drained[0]
+        waits = _or_reason(self._idle)
+        known = isinstance(waits, list)
+        figures["p50"] = median(waits) if known else waits
+        figures["p99"] = quantiles(waits, n=100, method="inclusive")[98] if known else waits
+        return figures
+
+    def _rate(self, phase: str, jobs: int) -> float | str:
+        found = self._run(phase, self._fresh(), jobs)
+        if "unsupported" in found:
+            return str(found["unsupported"])
+        return float(found["jobs"] / found["seconds"])
+
+    def _drain(self, slots: int, processes: int) -> tuple[float, float | None]:
+        """Jobs per second from the first start to the last completion, and the largest worker."""
+        dsn, jobs = self._fresh(), self._size.jobs
+        self._run("fill", dsn, jobs)
+        self._store.settle()
+        with ExitStack() as running:
+            workers = [
+                running.enter_context(self._worker(dsn, jobs, slots)) for _ in range(processes)
+            ]
+            for worker in workers:
+                worker.ready()
+            for worker in workers:
+                worker.go()
+            found = [worker.result(self._size.seconds + START) for worker in workers]
+        first = min(one["first"] for one in found if one["first"])
+        end = max(one["end"] for one in found)
+        left = min(one["left"] for one in found)
+        memory = [one["rss_mb"] for one in found if one["rss_mb"]]
+        return (jobs - left) / (end - first), max(memory, default=None)
+
+    def _idle(self) -> list[float]:
+        """Milliseconds from enqueue to the handler's first line, one job at a time."""
+        dsn = self._fresh()
+        with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
+            stamps = Path(directory, "stamps")
+            options = {"stamps": str(stamps)}
+            if self.peer.one_process:
+                options["beside"] = "yes"
+            else:
+                worker = self._worker(dsn, 0, self.peer.concurrency[0], **options)
+                running.enter_context(worker).ready()
+                worker.go()
+            self._run("ping", dsn, self._size.pings + WARM_UP, **options)
+            waits = [float(line) * 1e3 for line in stamps.read_text().split()][WARM_UP:]
+        if len(waits) < 2:
+            raise Failed(f"only {len(waits)} jobs started within {self._size.seconds:g} s")
+        return waits
+
+    def _fresh(self) -> str:
+        try:
+            dsn = self._store.database()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Failed(f"no database: {error}") from None
+        self._run("create", dsn, 0)
+        return dsn
+
+    def _run(self, phase: str, dsn: str, jobs: int, **options: str) -> Figures:
+        with self._process(phase, dsn, jobs, 64, options) as process:
+            return process.result(10 * self._size.seconds + START)
+
+    def _worker(self, dsn: str, jobs: int, slots: int, **options: str) -> "Process":
+        return self._process("work", dsn, jobs, slots, options)
+
+    def _process(
+        self, phase: str, dsn: str, jobs: int, slots: int, options: dict[str, str]
+    ) -> "Process":
+        words = {"dsn": dsn, "jobs": jobs, "concurrency": slots, "seconds": self._size.seconds}
+        flags = [f"--{name}={value}" for name, value in {**words, **options}.items()]
+        return Process([*self._command, phase, *flags], self._variables)
+
+
+def _or_reason(measure: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return measure(*arguments)
+    except Failed as failure:
+        return str(failure)
+
+
+class Process:
+    """A process of a peer; at the end of the `with` it, and all it started, are gone."""
+
+    def __init__(self, command: list[str], variables: dict[str, str]) -> None:
+        self._command = command
+        self._variables = variables
+
+    def __enter__(self) -> "Process":
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=self._variables,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Its own children are in its session, and may outlive it.
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.communicate()
+        self._errors.close()
+
+    def ready(self) -> None:
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            raise self._failed()
+
+    def go(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+
+    def result(self, patience: float) -> Figures:
+        try:
+            out, _ = self._process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"no end within {patience:.0f} s") from None
+        try:
+            return dict(json.loads(out.splitlines()[-1]))
+        except (IndexError, ValueError):
+            raise self._failed() from None
+
+    def _failed(self) -> Failed:
+        time.sleep(0.1)  # what it started may still be telling why
+        self._errors.seek(0)
+        return Failed(last_line(self._errors.read()))
