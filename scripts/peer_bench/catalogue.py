@@ -44,7 +44,9 @@ def _postgres(
     return Peer(name, title, "postgres", script, packages, concurrency, COMMITTED, pair=True)
 
 
-def _redis(name: str, title: str, script: str, packages: tuple[str, ...], *concurrency: int) -> Peer:
+def _redis(
+    name: str, title: str, script: str, packages: tuple[str, ...], *concurrency: int
+) -> Peer:
     return Peer(name, title, "redis", script, packages, concurrency, NOT_SYNCED)
 
 
@@ -71,9 +73,11 @@ PEERS = [
     _redis("rq", "RQ", "peer_rq.py", ("rq", "hiredis"), 1),
     _redis("dramatiq", "Dramatiq", "peer_dramatiq.py", ("dramatiq[redis]", "hiredis"), 4, 8, 32),
     _redis("arq", "arq", "peer_arq.py", ("arq",), 10, 100),
-    _redis("saq", "SAQ", "peer_saq.py", ("saq[redis,hiredis]",), 10, 32, 100),
-    _redis("taskiq", "taskiq", "peer_taskiq.py", ("taskiq", "taskiq-redis", "hiredis"), 10, 100),
-    _redis("bullmq", "BullMQ", "peer_bullmq.cjs", ("bullmq",), 10, 100, 300),
+    _redis("saq", "SAQ", "peer_saq.py", ("saq[redis,hiredis]", "typing_extensions"), 10, 32, 100),
+    _redis(
+        "taskiq", "taskiq", "peer_taskiq.py", ("taskiq[uvloop]", "taskiq-redis", "hiredis"), 10, 100
+    ),
+    _redis("bullmq", "BullMQ", "peer_bullmq.cjs", ("bullmq", "ioredis"), 10, 100, 300),
     _postgres("pg-boss", "pg-boss", "peer_pgboss.cjs", ("pg-boss",), 100, 1_000),
     _postgres("graphile-worker", "graphile-worker", "peer_graphile.cjs", ("graphile-worker",), 24),
 ]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from .bench import Figures
 from .catalogue import Peer
 from .report import MEASURES, STORES
-from .bench import Figures
 
 
 def draw(directory: Path, caption: str, peers: list[Peer], figures: dict[str, Figures]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from .catalogue import Peer
 from .bench import Figures
+from .catalogue import Peer
 
 # name, head of its column, decimals, whether more is better
 MEASURES = [
@@ -18,6 +18,11 @@ MEASURES = [
     ("p99", "idle p99 ms", 2, False),
     ("rss_mb", "worker MB", 0, False),
 ]
+LEGEND = (
+    "`(2.0x)`: ours is twice as good, so many times more per second or so many times less; beside "
+    "queues on PostgreSQL ours on PostgreSQL, beside all others ours on SQLite. `worker MB`: all "
+    "processes of a worker at their largest."
+)
 STORES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "redis": "Redis"}
 
 
@@ -56,10 +61,10 @@ def table(peers: list[Peer], figures: dict[str, Figures], faults: dict[str, str]
         own = figures.get(peer.name, {})
         row = [f"**{peer.title}**" if peer.ours else peer.title, STORES[peer.store]]
         if peer.name in faults:
-            row += ["–", f"failed{_note(notes, faults[peer.name])}"]
-            row += ["–"] * (len(MEASURES) - 1)
+            row += ["-", f"failed{_note(notes, faults[peer.name])}"]
+            row += ["-"] * (len(MEASURES) - 1)
         else:
-            row.append(f"{own['concurrency']:g}" if "concurrency" in own else "–")
+            row.append(f"{own['concurrency']:g}" if "concurrency" in own else "-")
             row += _cells(own, beside(peer, figures), notes)
         lines.append(row)
     shown = ["| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines]
@@ -70,12 +75,17 @@ def _cells(own: Figures, ours: Figures, notes: list[str]) -> Iterator[str]:
     for name, _, decimals, more in MEASURES:
         value = own.get(name)
         if value is None:
-            yield "–"
+            yield "-"
         elif isinstance(value, str):
-            yield f"–{_note(notes, value)}"
+            yield f"-{_note(notes, value)}"
         else:
             times = ratio(ours.get(name), value, more=more)
-            yield f"{value:,.{decimals}f}" + ("" if times is None else f" (×{times:,.2g})")
+            yield f"{value:,.{decimals}f}" + ("" if times is None else f" ({_times(times)})")
+
+
+def _times(ratio: float) -> str:
+    decimals = 0 if ratio >= 9.95 else 1 if ratio >= 0.995 else 2
+    return f"{ratio:,.{decimals}f}x"
 
 
 def _note(notes: list[str], text: str) -> str:
@@ -99,7 +109,7 @@ def growth(peers: list[Peer], figures: dict[str, Figures]) -> Iterator[str]:
         own = figures.get(peer.name, {})
         times = ratio(own.get("pair"), own.get("drain"), more=True)
         if times is not None:
-            yield f"- {peer.title}: ×{times:.2f}"
+            yield f"- {peer.title}: {_times(times)}"
 
 
 def about(peers: list[Peer], facts: dict[str, Figures]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The phases of the benchmark, the same for every queue and every event loop.
+"""What a peer of the benchmark is, and what it may use; `phases` is what is done with it.
 
     python PEER.py PHASE --dsn=URL --jobs=N --concurrency=C --seconds=S [--stamps=FILE]
 
@@ -9,8 +9,8 @@ Each phase prints one JSON line:
     enqueue  one by one; `crowd`: from 64 tasks; `bulk`: by the call for many → jobs, seconds
     fill     stores N jobs, however long it takes
     work     prints `ready`, waits for a line on stdin, then works until nothing is left
-             → first, end (CLOCK_MONOTONIC), left, rss_mb; with --stamps it never ends, and
-             each handler writes there how long its job had waited
+             → first, end (CLOCK_MONOTONIC), left, handled (here, where it is known), rss_mb;
+             with --stamps it never ends, and each handler writes there how long its job waited
     ping     enqueues N jobs, each when the one before has its stamp; with --beside=yes its worker
              is in the same process
 
@@ -21,12 +21,12 @@ import json
 import os
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 CROWD = 64
 BATCH = 1_000
+WARM_UP = 10  # calls before the clock starts: connections, caches
 LOOK = 0.005  # seconds between two looks at what is left
 BREATH = 0.003  # … and from the start of one ping's job to the next ping: the worker is idle again
 
@@ -80,6 +80,7 @@ class Peer:
         raise NotImplementedError
 
     def worker_pid(self) -> int:
+        """Another one where the worker is a program of its own."""
         return os.getpid()
 
 
@@ -100,21 +101,6 @@ class Meter:
 
 
 handled = Meter()
-
-
-def main(peer: Peer, loop: Loop) -> None:
-    from phases import PHASES
-
-    phase = sys.argv[1]
-
-    async def run() -> None:
-        if phase == "about":
-            versions = {package: version(package) for package in peer.packages}
-            report(versions=versions, settings=peer.settings)
-        await peer.open()
-        await PHASES[phase](peer, loop)
-
-    loop.run(run)
 
 
 def report(**figures: Any) -> None:

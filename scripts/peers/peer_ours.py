@@ -1,8 +1,9 @@
 """trio_jobs, on SQLite and on PostgreSQL: the engine in process, without HTTP."""
 
-import msgspec
 import harness
+import msgspec
 import on_trio
+import phases
 
 from trio_jobs.config import Settings
 from trio_jobs.job import State
@@ -48,4 +49,4 @@ def order(n: float) -> Order:
 
 
 if __name__ == "__main__":
-    harness.main(Ours(), on_trio)
+    phases.main(Ours(), on_trio)

@@ -5,6 +5,7 @@ import json
 import asyncpg
 import harness
 import on_asyncio
+import phases
 from pgqueuer import PgQueuer, Queries
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.models import Job
@@ -14,7 +15,9 @@ CONNECTIONS = 16
 
 class Pgqueuer(harness.Peer):
     packages = ("pgqueuer", "asyncpg")
-    settings = f"asyncpg pool of {CONNECTIONS}, batch_size as shown, enqueue of lists; jobs not kept"
+    settings = (
+        f"asyncpg pool of {CONNECTIONS}, batch_size as shown, enqueue of lists; jobs not kept"
+    )
 
     async def open(self) -> None:
         pool = await asyncpg.create_pool(harness.DSN, min_size=CONNECTIONS, max_size=CONNECTIONS)
@@ -46,4 +49,4 @@ class Pgqueuer(harness.Peer):
 
 
 if __name__ == "__main__":
-    harness.main(Pgqueuer(), on_asyncio)
+    phases.main(Pgqueuer(), on_asyncio)

@@ -2,6 +2,7 @@
 
 import harness
 import on_asyncio
+import phases
 from procrastinate import App, PsycopgConnector
 
 # A connection for everybody who may want one at the same time.
@@ -47,4 +48,4 @@ class Procrastinate(harness.Peer):
 
 
 if __name__ == "__main__":
-    harness.main(Procrastinate(), on_asyncio)
+    phases.main(Procrastinate(), on_asyncio)
