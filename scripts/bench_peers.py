@@ -22,15 +22,17 @@ import os
 import platform
 import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from peer_bench import chart, report
-from peer_bench.bench import Bench, Failed, Figures, Size
-from peer_bench.catalogue import BY_NAME, PEERS, SYNCED, Peer
+from peer_bench.bench import Bench, Size, Store
+from peer_bench.catalogue import BY_NAME, PEERS, SYNCED, Peer, rotated
 from peer_bench.environment import Missing
+from peer_bench.process import Failed, Figures
 from peer_bench.servers import postgres, redis, sqlite
 
 
@@ -44,7 +46,7 @@ class Run:
         self.facts: dict[str, Figures] = {}
         self.faults: dict[str, str] = {}
         self.rounds: dict[str, list[Figures]] = {peer.name: [] for peer in peers}
-        self._stores: dict[str, Any] = {}
+        self._stores: dict[str, Store | Missing] = {}
         self._benches: dict[str, Bench] = {}
 
     def run(self) -> None:
@@ -65,7 +67,7 @@ class Run:
                         concurrency[peer.name] = (figures["concurrency"],)
 
     def _start_stores(self, running: ExitStack, cache: Path) -> None:
-        ways = {
+        ways: dict[str, Callable[[], AbstractContextManager[Store]]] = {
             "sqlite": sqlite,
             "postgres": lambda: postgres(cache, install=not self.args.quick),
             "redis": lambda: redis(durable=self.args.redis_durable),
@@ -79,9 +81,10 @@ class Run:
     def _prepare(self, peer: Peer, cache: Path) -> None:
         tell(f"preparing {peer.name}")
         try:
-            if isinstance(self._stores[peer.store], Missing):
-                raise self._stores[peer.store]
-            bench = Bench(peer, cache, self._stores[peer.store], self.size)
+            store = self._stores[peer.store]
+            if isinstance(store, Missing):
+                raise store
+            bench = Bench(peer, cache, store, self.size)
             facts = bench.about()
         except (Missing, Failed) as reason:
             self.faults[peer.name] = str(reason)
@@ -91,12 +94,6 @@ class Run:
             facts["acknowledged"] = SYNCED
         self._benches[peer.name] = bench
         self.facts[peer.name] = facts
-
-
-def rotated(peers: list[Peer], number: int) -> list[Peer]:
-    """Another one is first in each round, so that no noise favours one of them."""
-    first = number % max(1, len(peers))
-    return [*peers[first:], *peers[:first]]
 
 
 def machine() -> dict[str, Any]:

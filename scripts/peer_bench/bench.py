@@ -1,28 +1,19 @@
 """One peer's round: every phase in a process of its own, on a new database."""
 
-import json
-import os
-import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Protocol
 
 from .catalogue import Peer
-from .environment import command, last_line, variables
+from .environment import Missing, command, variables
+from .process import Failed, Figures, Process
 
-Figures = dict[str, Any]  # a measure's name → its value, or the reason why there is none
 WARM_UP = 5  # pings that open connections and are not counted
 START = 30.0  # seconds a process has for its imports and connections, and to end
-
-
-class Failed(Exception):
-    """A phase came to nothing; the reason."""
 
 
 class Store(Protocol):
@@ -90,7 +81,7 @@ class Bench:
                 running.enter_context(self._worker(dsn, jobs, slots)) for _ in range(processes)
             ]
             for worker in workers:
-                worker.ready()
+                worker.ready(START)
             for worker in workers:
                 worker.go()
             found = [worker.result(self._size.seconds + START) for worker in workers]
@@ -113,7 +104,7 @@ class Bench:
                 options["beside"] = "yes"
             else:
                 worker = self._worker(dsn, 0, self.peer.concurrency[0], **options)
-                running.enter_context(worker).ready()
+                running.enter_context(worker).ready(START)
                 worker.go()
             self._run("ping", dsn, self._size.pings + WARM_UP, **options)
             waits = [float(line) * 1e3 for line in stamps.read_text().split()][WARM_UP:]
@@ -122,10 +113,7 @@ class Bench:
         return waits
 
     def _fresh(self) -> str:
-        try:
-            dsn = self._store.database()
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise Failed(f"no database: {error}") from None
+        dsn = self._store.database()
         self._run("create", dsn, 0)
         return dsn
 
@@ -133,12 +121,12 @@ class Bench:
         with self._process(phase, dsn, jobs, 64, options) as process:
             return process.result(10 * self._size.seconds + START)
 
-    def _worker(self, dsn: str, jobs: int, slots: int, **options: str) -> "Process":
+    def _worker(self, dsn: str, jobs: int, slots: int, **options: str) -> Process:
         return self._process("work", dsn, jobs, slots, options)
 
     def _process(
         self, phase: str, dsn: str, jobs: int, slots: int, options: dict[str, str]
-    ) -> "Process":
+    ) -> Process:
         words = {"dsn": dsn, "jobs": jobs, "concurrency": slots, "seconds": self._size.seconds}
         flags = [f"--{name}={value}" for name, value in {**words, **options}.items()]
         return Process([*self._command, phase, *flags], self._variables)
@@ -147,58 +135,5 @@ class Bench:
 def _or_reason(measure: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return measure(*arguments)
-    except Failed as failure:
-        return str(failure)
-
-
-class Process:
-    """A process of a peer; at the end of the `with` it, and all it started, are gone."""
-
-    def __init__(self, command: list[str], variables: dict[str, str]) -> None:
-        self._command = command
-        self._variables = variables
-
-    def __enter__(self) -> "Process":
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=self._variables,
-            start_new_session=True,
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Its own children are in its session, and may outlive it.
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.communicate()
-        self._errors.close()
-
-    def ready(self) -> None:
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != "ready\n":
-            raise self._failed()
-
-    def go(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-
-    def result(self, patience: float) -> Figures:
-        try:
-            out, _ = self._process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"no end within {patience:.0f} s") from None
-        try:
-            return dict(json.loads(out.splitlines()[-1]))
-        except (IndexError, ValueError):
-            raise self._failed() from None
-
-    def _failed(self) -> Failed:
-        time.sleep(0.1)  # what it started may still be telling why
-        self._errors.seek(0)
-        return Failed(last_line(self._errors.read()))
+    except (Failed, Missing) as reason:
+        return str(reason)

@@ -1,6 +1,6 @@
 """Who is measured: each peer's store, what it needs installed, and what its answer promises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Store = Literal["sqlite", "postgres", "redis"]
@@ -39,46 +39,55 @@ class Peer:
 
 
 def _postgres(
-    name: str, title: str, script: str, packages: tuple[str, ...], *concurrency: int
+    name: str, title: str, script: str, packages: tuple[str, ...], concurrency: tuple[int, ...]
 ) -> Peer:
     return Peer(name, title, "postgres", script, packages, concurrency, COMMITTED, pair=True)
 
 
 def _redis(
-    name: str, title: str, script: str, packages: tuple[str, ...], *concurrency: int
+    name: str, title: str, script: str, packages: tuple[str, ...], concurrency: tuple[int, ...]
 ) -> Peer:
     return Peer(name, title, "redis", script, packages, concurrency, NOT_SYNCED)
 
 
+def _sqlite(
+    name: str, title: str, script: str, packages: tuple[str, ...], concurrency: tuple[int, ...]
+) -> Peer:
+    return Peer(name, title, "sqlite", script, packages, concurrency, FILE_COMMITTED)
+
+
+OURS = ("trio_jobs", "peer_ours.py", (), (32, 100, 256))
+HUEY = ("Huey", "peer_huey.py", ("huey", "redis", "hiredis"), (1, 4, 16))
+PROCRASTINATE = ("procrastinate", "psycopg[binary,pool]")
+PGQUEUER = ("pgqueuer", "asyncpg", "uvloop")
+SAQ = ("saq[redis,hiredis]", "typing_extensions")
+TASKIQ = ("taskiq[uvloop]", "taskiq-redis", "hiredis")
+
 PEERS = [
-    Peer(
-        *("ours-sqlite", "trio_jobs", "sqlite", "peer_ours.py", (), (32, 100, 256)),
-        *(FILE_COMMITTED, True),
-    ),
-    _postgres("ours-postgres", "trio_jobs", "peer_ours.py", (), 32, 100, 256),
+    replace(_sqlite("ours-sqlite", *OURS), one_process=True),
+    _postgres("ours-postgres", *OURS),
     _postgres(
-        *("procrastinate", "Procrastinate", "peer_procrastinate.py"),
-        *(("procrastinate", "psycopg[binary,pool]"), 1, 10, 32),
+        "procrastinate", "Procrastinate", "peer_procrastinate.py", PROCRASTINATE, (1, 10, 32)
     ),
+    _postgres("pgqueuer", "PgQueuer", "peer_pgqueuer.py", PGQUEUER, (100, 1_000)),
+    _sqlite("huey-sqlite", *HUEY),
+    _redis("huey-redis", *HUEY),
+    _redis("celery", "Celery", "peer_celery.py", ("celery[redis]", "hiredis"), (1, 2, 4)),
+    _redis("rq", "RQ", "peer_rq.py", ("rq", "hiredis"), (1,)),
+    _redis("dramatiq", "Dramatiq", "peer_dramatiq.py", ("dramatiq[redis]", "hiredis"), (4, 8, 32)),
+    _redis("arq", "arq", "peer_arq.py", ("arq", "hiredis"), (10, 100)),
+    _redis("saq", "SAQ", "peer_saq.py", SAQ, (10, 32, 100)),
+    _redis("taskiq", "taskiq", "peer_taskiq.py", TASKIQ, (10, 100)),
+    _redis("bullmq", "BullMQ", "peer_bullmq.cjs", ("bullmq", "ioredis"), (10, 100, 300)),
+    _postgres("pg-boss", "pg-boss", "peer_pgboss.cjs", ("pg-boss",), (100, 1_000)),
     _postgres(
-        *("pgqueuer", "PgQueuer", "peer_pgqueuer.py"),
-        *(("pgqueuer", "asyncpg", "uvloop"), 100, 1_000),
+        "graphile-worker", "graphile-worker", "peer_graphile.cjs", ("graphile-worker",), (10, 24)
     ),
-    Peer(
-        *("huey-sqlite", "Huey", "sqlite", "peer_huey.py", ("huey", "redis"), (1, 4, 16)),
-        FILE_COMMITTED,
-    ),
-    _redis("huey-redis", "Huey", "peer_huey.py", ("huey", "redis", "hiredis"), 1, 4, 16),
-    _redis("celery", "Celery", "peer_celery.py", ("celery[redis]", "hiredis"), 1, 2, 4),
-    _redis("rq", "RQ", "peer_rq.py", ("rq", "hiredis"), 1),
-    _redis("dramatiq", "Dramatiq", "peer_dramatiq.py", ("dramatiq[redis]", "hiredis"), 4, 8, 32),
-    _redis("arq", "arq", "peer_arq.py", ("arq",), 10, 100),
-    _redis("saq", "SAQ", "peer_saq.py", ("saq[redis,hiredis]", "typing_extensions"), 10, 32, 100),
-    _redis(
-        "taskiq", "taskiq", "peer_taskiq.py", ("taskiq[uvloop]", "taskiq-redis", "hiredis"), 10, 100
-    ),
-    _redis("bullmq", "BullMQ", "peer_bullmq.cjs", ("bullmq", "ioredis"), 10, 100, 300),
-    _postgres("pg-boss", "pg-boss", "peer_pgboss.cjs", ("pg-boss",), 100, 1_000),
-    _postgres("graphile-worker", "graphile-worker", "peer_graphile.cjs", ("graphile-worker",), 24),
 ]
 BY_NAME = {peer.name: peer for peer in PEERS}
+
+
+def rotated(peers: list[Peer], number: int) -> list[Peer]:
+    """Another one is first in each round, so that no noise favours one of them."""
+    first = number % max(1, len(peers))
+    return [*peers[first:], *peers[:first]]

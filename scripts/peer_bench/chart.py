@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .bench import Figures
 from .catalogue import Peer
+from .process import Figures
 from .report import MEASURES, STORES
 
 
@@ -29,7 +29,7 @@ def draw(directory: Path, caption: str, peers: list[Peer], figures: dict[str, Fi
         colors = ["tab:orange" if peer.ours else "tab:blue" for peer, _ in found]
         figure, axes = plt.subplots(figsize=(9, 1 + 0.35 * len(found)), layout="constrained")
         bars = axes.barh(labels, [value for _, value in found], color=colors)
-        axes.bar_label(bars, fmt=lambda value, d=decimals: f"{value:,.{d}f}", padding=3)
+        axes.bar_label(bars, [f"{value:,.{decimals}f}" for _, value in found], padding=3)
         axes.margins(x=0.12)
         axes.set_title(f"{head}: {'more' if more else 'less'} is better")
         axes.set_xlabel(caption, fontsize="small")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from .bench import Figures
 from .catalogue import Peer
+from .process import Figures
 
 # name, head of its column, decimals, whether more is better
 MEASURES = [

@@ -41,18 +41,25 @@ class Postgres:
 
     def database(self) -> str:
         if self._made:
-            self._run("dropdb", "--force", f"bench{self._made}").check_returncode()
+            self._must("dropdb", "--force", f"bench{self._made}")
         self._made += 1
-        self._run("createdb", f"bench{self._made}").check_returncode()
+        self._must("createdb", f"bench{self._made}")
         return f"postgresql://postgres@127.0.0.1:{self._port}/bench{self._made}"
 
     def settle(self) -> None:
         """What autovacuum would have done to tables that grow at a usual pace."""
-        self._run("vacuumdb", "--analyze", f"bench{self._made}").check_returncode()
+        self._must("vacuumdb", "--analyze", f"bench{self._made}")
 
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def _must(self, program: str, *arguments: str) -> None:
+        done = self._run(program, *arguments)
+        if done.returncode:
+            raise Missing(f"{program}: {last_line(done.stderr)}")
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         at = ["-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres"]
-        return subprocess.run([self._bin / program, *at, *arguments], capture_output=True)
+        return subprocess.run(
+            [self._bin / program, *at, *arguments], capture_output=True, text=True
+        )
 
 
 class Redis:
@@ -121,7 +128,7 @@ def postgres(cache: Path, *, install: bool) -> Iterator[Postgres]:
             os.chown(directory, NOBODY, NOBODY)
             user |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         data, port = directory / "data", free_port()
-        initdb = [bin_ / "initdb", "-D", data, "-U", "postgres", "--auth=trust"]
+        initdb: list[Any] = [bin_ / "initdb", "-D", data, "-U", "postgres", "--auth=trust"]
         made = subprocess.run(
             [*initdb, "--encoding=UTF8", "--locale=C"], capture_output=True, text=True, **user
         )
