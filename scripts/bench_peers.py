@@ -42,7 +42,7 @@ class Run:
     def __init__(self, peers: list[Peer], args: argparse.Namespace) -> None:
         self.peers = peers
         self.args = args
-        self.size = Size(args.jobs, max(1, args.jobs // 10), args.pings, args.seconds)
+        self.size = Size(args.jobs, max(1, args.jobs // 10), args.pings, args.pause, args.seconds)
         self.facts: dict[str, Figures] = {}
         self.faults: dict[str, str] = {}
         self.rounds: dict[str, list[Figures]] = {peer.name: [] for peer in peers}
@@ -115,7 +115,8 @@ def text(run: Run, here: dict[str, Any], figures: dict[str, Figures]) -> str:
     setting = (
         f"{here['date']}, {here['cores']} cores of {here['cpu']}, {here['kernel']}, "
         f"Python {here['python']}. {size.jobs:,} no-op jobs ({size.few:,} one by one), "
-        f"{size.pings} for the latency, medians of {run.args.rounds} rounds."
+        f"{size.pings} for the latency, {size.pause * 1e3:g} ms apart; "
+        f"medians of {run.args.rounds} round(s)."
     )
     parts = [setting, report.table(run.peers, figures, run.faults), report.LEGEND]
     if grown := list(report.growth(run.peers, figures)):
@@ -164,6 +165,7 @@ if __name__ == "__main__":
     add("--rounds", type=int, help="medians of so many (3)")
     add("--seconds", type=float, default=10.0, help="most that one phase takes (10)")
     add("--pings", type=int, help="jobs for the latency (100)")
+    add("--pause", type=float, default=0.02, help="seconds between two of those (0.02)")
     add("--cache", type=Path, help="where peers are installed, to be used again")
     add("--redis-durable", action="store_true", help="Redis fsyncs before it answers")
     add("--json", type=Path, metavar="FILE", help="all figures")

@@ -23,11 +23,16 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Size:
-    """`few` jobs are enqueued one by one, `jobs` in any other way; a phase ends after `seconds`."""
+    """`few` jobs are enqueued one by one, `jobs` in any other way; a phase ends after `seconds`.
+
+    Between two `pings` there is a `pause`, or what a queue does to gather jobs that come close
+    together would be measured: ours sends a NOTIFY at most every 15 ms.
+    """
 
     jobs: int
     few: int
     pings: int
+    pause: float
     seconds: float
 
 
@@ -99,7 +104,7 @@ class Bench:
         dsn = self._fresh()
         with tempfile.TemporaryDirectory() as directory, ExitStack() as running:
             stamps = Path(directory, "stamps")
-            options = {"stamps": str(stamps)}
+            options = {"stamps": str(stamps), "pause": str(self._size.pause)}
             if self.peer.one_process:
                 options["beside"] = "yes"
             else:

@@ -98,7 +98,7 @@ const phases = {
         if (now() > stop) return
         await sleep(1)
       }
-      await sleep(3)
+      await sleep(Number(options.pause) * 1000)
     }
   }
 }

@@ -1,6 +1,6 @@
 """What a peer of the benchmark is, and what it may use; `phases` is what is done with it.
 
-    python PEER.py PHASE --dsn=URL --jobs=N --concurrency=C --seconds=S [--stamps=FILE]
+    python PEER.py PHASE --dsn=URL --jobs=N --concurrency=C --seconds=S [--stamps=FILE] [--pause=S]
 
 Each phase prints one JSON line:
 
@@ -28,7 +28,6 @@ CROWD = 64
 BATCH = 1_000
 WARM_UP = 10  # calls before the clock starts: connections, caches
 LOOK = 0.005  # seconds between two looks at what is left
-BREATH = 0.003  # … and from the start of one ping's job to the next ping: the worker is idle again
 
 
 def option(name: str, default: str = "") -> str:
@@ -46,6 +45,7 @@ CONCURRENCY = int(option("concurrency", "10"))
 SECONDS = float(option("seconds", "10"))
 STAMPS = option("stamps")
 BESIDE = bool(option("beside"))
+PAUSE = float(option("pause", "0.02"))  # seconds from a ping's start to the next one
 
 
 class Loop(Protocol):

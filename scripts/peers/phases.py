@@ -85,7 +85,7 @@ async def ping(peer: Peer, loop: Loop) -> None:
             if time.monotonic() > stop:
                 report()
             await loop.sleep(0.001)
-        await loop.sleep(harness.BREATH)
+        await loop.sleep(harness.PAUSE)
     report()
 
 

@@ -82,7 +82,7 @@ def test_a_phase_that_fails_leaves_its_reason_and_the_others_go_on(tmp_path: Pat
     script.write_text(FAKE)
     peer = Peer("fake", "Fake", "sqlite", str(script), (), (1, 2), "nothing", one_process=True)
     with sqlite() as store:
-        figures = Bench(peer, tmp_path, store, Size(10, 10, 11, 5.0)).round((1, 2))
+        figures = Bench(peer, tmp_path, store, Size(10, 10, 11, 0.0, 5.0)).round((1, 2))
     assert figures.pop("p99") == pytest.approx(15, abs=0.2)
     assert figures == {
         "enqueue": 5.0,
