@@ -51,8 +51,10 @@ class Run:
 
     def run(self) -> None:
         with ExitStack() as running:
-            new = tempfile.TemporaryDirectory(prefix="bench-peers-")
-            cache = self.args.cache or Path(running.enter_context(new))
+            cache = self.args.cache
+            if cache is None:
+                new = tempfile.TemporaryDirectory(prefix="bench-peers-")
+                cache = Path(running.enter_context(new))
             self._start_stores(running, cache.absolute())
             for peer in self.peers:
                 self._prepare(peer, cache.absolute())

@@ -28,15 +28,18 @@ class Process:
 
     def __enter__(self) -> "Process":
         self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=self._variables,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                env=self._variables,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Failed(f"cannot be started: {error}") from None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -118,7 +118,9 @@ def about(peers: list[Peer], facts: dict[str, Figures]) -> Iterator[str]:
         if peer.name in facts:
             fact = facts[peer.name]
             versions = ", ".join(f"{name} {version}" for name, version in fact["versions"].items())
+            where = "one process" if peer.one_process else "two processes"
             yield (
                 f"- {peer.title} on {STORES[peer.store]}: {versions}; {fact['settings']}. "
-                f"Before the answer to an enqueue: {fact['acknowledged']}."
+                f"Before the answer to an enqueue: {fact['acknowledged']}. "
+                f"`idle`: producer and worker are {where}, as they are mostly run."
             )
