@@ -1,0 +1,1 @@
+"""The parts of `scripts/bench_peers.py`; `scripts/peers` has the queues themselves."""
