@@ -1,0 +1,1 @@
+"""The audits: what is broken on purpose, who watches, and what is counted."""

@@ -1,0 +1,53 @@
+"""The audit's judge finds whatever it is there to find."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+from auditing.producer import Ledger
+from auditing.verdict import Execution, Verdict, executions, judge
+
+DONE = {"status": "done", "output": 1, "attempt": 1}
+RAN = [Execution("begin", "a", 1, 7, 10.0), Execution("end", "a", 1, 7, 11.0)]
+
+
+def verdict(
+    stored: dict[str, Any], ran: list[Execution] = RAN, kills: tuple[float, ...] = ()
+) -> Verdict:
+    return judge(Ledger({"k"}, {"k": "a"}), stored, ran, list(kills))
+
+
+def test_all_is_well() -> None:
+    assert verdict({"a": DONE}).is_clean
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind"),
+    [
+        ({}, "lost"),
+        ({"a": DONE | {"status": "failed"}}, "lost"),
+        ({"a": DONE, "b": DONE}, "doubled"),
+        ({"a": DONE | {"output": 2}}, "stale"),
+    ],
+)
+def test_what_the_service_shows_is_held_against_the_ledger(
+    stored: dict[str, Any], kind: str
+) -> None:
+    found = verdict(stored)
+    assert not found.is_clean
+    assert len(getattr(found, kind)) == 1
+
+
+def test_a_second_run_needs_a_kill_and_counts_from_it() -> None:
+    again = [RAN[0], Execution("begin", "a", 1, 8, 14.0), Execution("end", "a", 1, 8, 15.0)]
+    assert verdict({"a": DONE}, again).unexplained == ["a"]
+    killed = verdict({"a": DONE}, again, kills=(12.0,))
+    assert (killed.is_clean, killed.again, killed.gaps) == (True, 1, [2.0])
+
+
+def test_executions_are_read_as_handlers_write_them(tmp_path: Path) -> None:
+    (tmp_path / "executions").write_text("begin a 1 7 10.0\nend a 1 7 11.0\n")
+    assert executions(tmp_path / "executions") == RAN
