@@ -1,14 +1,12 @@
 """The audit's judge finds whatever it is there to find."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-from auditing.producer import Ledger
-from auditing.verdict import Execution, Verdict, executions, judge
+from scripts.auditing.producer import Ledger
+from scripts.auditing.verdict import Execution, Verdict, executions, judge
 
 DONE = {"status": "done", "output": 1, "attempt": 1}
 RAN = [Execution("begin", "a", 1, 7, 10.0), Execution("end", "a", 1, 7, 11.0)]
