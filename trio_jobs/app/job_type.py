@@ -112,11 +112,12 @@ class JobType(_Declared[R], Generic[P, Rest, Returned, R]):
         return await self._enqueue(payload, options)
 
     def enqueue_in(self, connection: Connection, payload: P, **options: Unpack[Options]) -> str:
-        """Stores a job within a transaction of your own, on the same SQLite file; its id.
+        """Stores a job within a transaction of your own, on the same database; its id.
 
         The job is there when you commit, and never was when you roll back. `connection` is one of
-        apsw, or of sqlite3 with SQLite 3.51.3 or later; the app need not be open. It blocks. Raises
-        ValueError outside of a transaction, StoreError for an older SQLite, InvalidInput, Conflict.
+        psycopg, of apsw, or of sqlite3 with SQLite 3.51.3 or later; the app need not be open. It
+        blocks. Raises ValueError outside of a transaction, StoreError for an older SQLite,
+        InvalidInput, Conflict.
         """
         return self._enqueue_in(connection, payload, options)
 

@@ -1,7 +1,8 @@
-"""Enqueueing within a transaction of somebody else's, on the same SQLite file.
+"""Enqueueing within a transaction of somebody else's, on the same database.
 
 The job is there when that transaction commits, together with whatever else it changes; rolled back,
-it never was. Workers hear of it at their next look (`poll_interval`): nobody rings for them.
+it never was. On a SQLite file, workers hear of it at their next look (`poll_interval`): nobody
+rings for them. PostgreSQL tells them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,15 +17,15 @@ OLDEST = (3, 51, 3)
 """SQLite before it may corrupt a database in WAL mode that two connections write to: the WAL-reset
 bug of 3.7.0 to 3.51.2 (sqlite.org/wal.html)."""
 
+NOT_BEGUN = "the connection is in no transaction: begin one, and commit it afterwards"
+
 _SQL = load("sqlite.sql")
 
 
 class Connection(Protocol):
-    """What `sqlite3.Connection` and `apsw.Connection` have in common."""
+    """What connections of sqlite3, apsw and psycopg have in common."""
 
-    @property
-    def in_transaction(self) -> bool: ...
-    def execute(self, sql: str, args: Sequence[Any], /) -> Iterable[tuple[Any, ...]]: ...
+    def execute(self, sql: Any, args: Sequence[Any], /) -> Iterable[Any]: ...
 
 
 def enqueue_in(db: Connection, job: NewJob) -> str:
@@ -33,8 +34,10 @@ def enqueue_in(db: Connection, job: NewJob) -> str:
     Raises ValueError outside of a transaction, StoreError for a SQLite that is too old, Conflict
     and InvalidInput for a unique key that is taken, and what `db` raises. It blocks.
     """
-    _check(db)
     row = as_json(job)
+    if hasattr(db, "pgconn"):
+        return _on_postgres(db, job, row)
+    _check(db)
     if job.unique_key is not None:
         _run(db, "lapse", row)
     new = _run(db, "insert_job", row)
@@ -47,9 +50,9 @@ def enqueue_in(db: Connection, job: NewJob) -> str:
     return job.id
 
 
-def _check(db: Connection) -> None:
+def _check(db: Any) -> None:
     if not db.in_transaction:
-        raise ValueError("the connection is in no transaction: begin one, and commit it afterwards")
+        raise ValueError(NOT_BEGUN)
     [[version]] = db.execute("select sqlite_version()", ())
     if tuple(map(int, version.split("."))) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
@@ -59,13 +62,28 @@ def _check(db: Connection) -> None:
         )
 
 
+def _on_postgres(db: Any, job: NewJob, row: str) -> str:
+    from .postgres.nul import hidden  # psycopg is there, then
+    from .postgres.statements import Statements
+
+    if db.autocommit and not db.info.transaction_status:
+        raise ValueError(NOT_BEGUN)
+    [[id_]] = db.execute(f"select {Statements().schema}.store_one(%s::jsonb)", (hidden(row),))
+    return job.id if id_ == job.id else _standing_in(job, id_)
+
+
 def _holder(db: Connection, job: NewJob, row: str) -> str:
+    [[holder]] = _run(db, "holder", row)
+    return _standing_in(job, str(holder))
+
+
+def _standing_in(job: NewJob, holder: str) -> str:
+    """The one that holds the unique key, if that will do."""
     if job.on_conflict == "replace":
         raise InvalidInput("replace needs a transaction of the queue's own", "/on_conflict")
-    [[holder]] = _run(db, "holder", row)
     if job.on_conflict == "reject":
         raise Conflict(f"The job {holder} holds the unique_key {job.unique_key!r}.")
-    return str(holder)
+    return holder
 
 
 def _run(db: Connection, query: str, *args: Any) -> list[tuple[Any, ...]]:

@@ -794,3 +794,85 @@ begin
 exception when data_exception then
   return false;
 end $$
+
+-- name: create_store_one
+-- One job in a transaction of somebody else's, which may be long: no row that we need is locked by
+-- it. `_row` is an array in the order of records.NewJob; the answer is who stands for it.
+create function procedures.store_one(_row jsonb) returns text language plpgsql as $$
+declare
+  _first bigint := pg_current_xact_id()::text::bigint << 20;
+  _seq bigint;
+begin
+  update jobs set unique_until = null
+  where type = _row ->> 1 and unique_key = _row ->> 16 and unique_until is not null
+    and unique_until <= (_row ->> 8)::float8;
+
+  insert into jobs (seq, id, type, queue, priority, state, max_attempts, timeout, tags, created_at,
+                    updated_at, run_at, deadline, backoff, unique_key, unique_until)
+  values (nextval('job_numbers'), _row ->> 0, _row ->> 1, _row ->> 2, (_row ->> 3)::int, _row ->> 4,
+          (_row ->> 5)::int, (_row ->> 6)::float8, nullif(_row -> 7, 'null'), (_row ->> 8)::float8,
+          (_row ->> 8)::float8, (_row ->> 9)::float8, (_row ->> 14)::float8,
+          nullif(_row -> 15, 'null')::json, _row ->> 16, (_row ->> 17)::float8)
+  on conflict (type, unique_key) where unique_until is not null do nothing
+  returning seq into _seq;
+
+  if _seq is null then
+    return (select id from jobs
+            where type = _row ->> 1 and unique_key = _row ->> 16 and unique_until is not null);
+  end if;
+
+  insert into payloads (seq, text, raw, content_type, params, traceparent)
+  values (_seq, _row ->> 10, decode(_row ->> 11, 'hex'), _row ->> 12,
+          nullif(_row -> 13, 'null')::json, _row ->> 19);
+
+  insert into counts (queue, state, shard, n)
+  values (_row ->> 2, _row ->> 4, 100 + pg_backend_pid() % 100, 1)
+  on conflict (queue, state, shard) do update set n = counts.n + 1;
+
+  insert into changes (id, seq, at, event)
+  values (coalesce((select max(id) from changes where id between _first and _first + 1048575), _first)
+            + 1, _seq, (_row ->> 8)::float8, _row ->> 4);
+
+  perform pg_notify('trio_jobs_' || left(md5(current_schema()), 8), 'sql jx');
+  return _row ->> 0;
+end $$
+
+-- name: create_trio_jobs_enqueue
+-- The same for whoever speaks SQL; the name and the arguments stay.
+create or replace function trio_jobs_enqueue(
+  type text, input json default '{}', options jsonb default '{}'
+) returns text language plpgsql set search_path from current as $$
+declare
+  moment float8 := extract(epoch from clock_timestamp());
+  due float8 := coalesce((options ->> 'run_at')::float8, moment + (options ->> 'delay')::float8,
+                         moment);
+  queue text := coalesce(options ->> 'queue', 'default');
+  unknown text := (
+    select string_agg(key, ', ') from jsonb_object_keys(options) as key
+    where key not in ('queue', 'priority', 'delay', 'run_at', 'deadline', 'timeout', 'max_attempts',
+                      'tags', 'unique_key', 'unique_for')
+  );
+begin
+  if unknown is not null then
+    raise exception 'trio_jobs: no such option: %', unknown using errcode = 'invalid_parameter_value',
+      hint = 'queue, priority, delay, run_at, deadline, timeout, max_attempts, tags, unique_key, unique_for';
+  end if;
+  if type !~ '^[A-Za-z0-9_.:-]{1,64}$' or queue !~ '^[A-Za-z0-9_.:-]{1,64}$' then
+    raise exception 'trio_jobs: a type or a queue is 1 to 64 of A-Z a-z 0-9 _ . : -'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return procedures.store_one(jsonb_build_array(
+    -- A random UUID with the milliseconds in front, and its version changed from 4 to 7.
+    encode(set_bit(set_bit(overlay(
+      uuid_send(gen_random_uuid()) placing substring(int8send((moment * 1000)::bigint) from 3)
+      from 1 for 6), 52, 1), 53, 1), 'hex')::uuid::text,
+    type, queue, coalesce((options ->> 'priority')::int, 0),
+    case when due > moment then 'scheduled' else 'queued' end,
+    coalesce((options ->> 'max_attempts')::int, 5), (options ->> 'timeout')::float8,
+    options -> 'tags', moment, due, input::text, null, 'application/json', null,
+    (options ->> 'deadline')::float8, null, options ->> 'unique_key',
+    case when options ? 'unique_key'
+         then coalesce(moment + (options ->> 'unique_for')::float8, 1e18) end,
+    'return', null, null
+  ));
+end $$
