@@ -57,8 +57,10 @@ class Server:
         try:
             self._run(bin_ / "initdb", "--version")
         except OSError:  # nobody may not look into the home of whoever installed it
-            shutil.copytree(bin_.parent, self.directory / "pginstall", symlinks=True)
-            bin_ = self.directory / "pginstall" / "bin"
+            package = bin_.parents[1]
+            for part in (package, package.with_name(f"{package.name}.libs")):  # what it links to
+                shutil.copytree(part, self.directory / part.name, symlinks=True)
+            bin_ = self.directory / package.name / "pginstall" / "bin"
         self._bin = bin_
         self.data = self.directory / "data"
         self._run(
