@@ -75,6 +75,7 @@ class Runtime:
                 await demand_tokens(self.service, self._settings)
                 await nursery.start(self._part, self._maintenance.run)
                 await nursery.start(self._part, self.service.watch.run)
+                await nursery.start(self._part, self.service.working.run)
                 if self._worker is not None:
                     await nursery.start(self._part, self._worker.run)
                 nursery.start_soon(watch_lag, self._metrics)

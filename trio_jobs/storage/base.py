@@ -194,9 +194,7 @@ class Store(Protocol):
         would wait again is cancelled instead.
         """
 
-    async def saw(
-        self, seen: Sequence[Seen], *, workers_since: float, types_since: float
-    ) -> None:
+    async def saw(self, seen: Sequence[Seen], *, workers_since: float, types_since: float) -> None:
         """Remembers workers elsewhere; what was seen last before those times is forgotten."""
 
     async def direct(self, names: Sequence[str], directive: Directive) -> set[str]:

@@ -46,7 +46,8 @@ class Standing(msgspec.Struct, array_like=True, frozen=True):
     """How a lease stands, and the job that it is of.
 
     `expires_at` is None when it is not held any more; `settled_as` says what became of its attempt,
-    if that was settled under it: done, or the outcome as the attempt has it.
+    if that was settled under it: done, or the outcome as the attempt has it. `lines` and `logged`
+    are how many lines and characters its attempt has logged.
     """
 
     id: str
@@ -64,6 +65,8 @@ class Standing(msgspec.Struct, array_like=True, frozen=True):
     expires_at: float | None
     is_limited: bool
     settled_as: str | None
+    lines: int
+    logged: int
 
     @property
     def held(self) -> bool:

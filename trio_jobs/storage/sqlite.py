@@ -229,9 +229,7 @@ class SqliteStore:
             self.doorbell.ring()
         return rescued
 
-    async def saw(
-        self, seen: Sequence[Seen], *, workers_since: float, types_since: float
-    ) -> None:
+    async def saw(self, seen: Sequence[Seen], *, workers_since: float, types_since: float) -> None:
         await self._writes(Saw(seen, workers_since, types_since))
 
     async def direct(self, names: Sequence[str], directive: Directive) -> set[str]:

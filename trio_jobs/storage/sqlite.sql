@@ -143,7 +143,10 @@ select json_group_array(json_array(
            'true', 'false')),
   iif(j.state = 'done' and j.settled_under = e.value ->> 1, 'done',
       (select a.outcome from attempts as a
-       where a.seq = j.seq and a.settled_under = e.value ->> 1 limit 1))
+       where a.seq = j.seq and a.settled_under = e.value ->> 1 limit 1)),
+  (select count(*) from logs as l where l.seq = j.seq and l.attempt = j.attempt),
+  (select coalesce(sum(length(l.message)), 0) from logs as l
+   where l.seq = j.seq and l.attempt = j.attempt)
 ))
 from jsonb_each(?1) as e cross join jobs as j on j.id = e.value ->> 0
 
