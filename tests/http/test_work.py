@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from trio_jobs.config import Settings
+from trio_jobs.storage.remote import Seen
 from trio_jobs.storage.sqlite import SqliteStore
 
 from ..conftest import now
@@ -63,7 +64,7 @@ async def beat(api: Api, job: Any, **more: Any) -> Any:
 # ── claim ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_claimed_job_has_all_that_a_worker_needs(api: Api) -> None:
+async def test_a_claimed_job_has_all_that_a_worker_needs(api: Api, autojump_clock: object) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     reply = await api.ask(
         "POST",
@@ -84,7 +85,7 @@ async def test_a_claimed_job_has_all_that_a_worker_needs(api: Api) -> None:
         "max_attempts": 5,
         "lease_seconds": 45,
         "deadline_seconds": 9,
-        "payload": base64.b64encode(b'{"w":3}').decode(),
+        "payload": base64.b64encode(b'{"w": 3}').decode(),
         "input": {"w": 3},
         "content_type": "application/json",
         "saved": None,
@@ -97,7 +98,7 @@ async def test_a_claimed_job_has_all_that_a_worker_needs(api: Api) -> None:
     assert attempt["worker"] == WORKER
 
 
-async def test_bytes_come_as_bytes(api: Api) -> None:
+async def test_bytes_come_as_bytes(api: Api, autojump_clock: object) -> None:
     await api.ask("POST", "/jobs?type=resize&size=3", b"\x00\xff", {"Content-Type": "image/png"})
     job = await claim(api)
     assert "input" not in job
@@ -105,11 +106,13 @@ async def test_bytes_come_as_bytes(api: Api) -> None:
     assert (job["content_type"], job["params"]) == ("image/png", {"size": "3"})
 
 
-async def test_an_empty_claim_is_no_error(api: Api) -> None:
+async def test_an_empty_claim_is_no_error(api: Api, autojump_clock: object) -> None:
     assert await said(api, "claim", types=["resize"]) == {"jobs": [], "directive": "run"}
 
 
-async def test_a_claim_brings_no_more_than_it_asks_for_and_only_from_its_queues(api: Api) -> None:
+async def test_a_claim_brings_no_more_than_it_asks_for_and_only_from_its_queues(
+    api: Api, autojump_clock: object
+) -> None:
     for queue in ("a", "a", "a", "b"):
         await post(api, queue=queue)
     told = await said(api, "claim", types=["resize"], queues=["a"], max=2)
@@ -118,7 +121,7 @@ async def test_a_claim_brings_no_more_than_it_asks_for_and_only_from_its_queues(
     assert [job["queue"] for job in told["jobs"]] == ["b"]
 
 
-async def test_who_waits_gets_the_job_when_it_comes(api: Api) -> None:
+async def test_who_waits_gets_the_job_when_it_comes(api: Api, autojump_clock: object) -> None:
     began = trio.current_time()
     async with api.asking(
         "POST",
@@ -132,7 +135,7 @@ async def test_who_waits_gets_the_job_when_it_comes(api: Api) -> None:
     assert trio.current_time() - began < 7.5
 
 
-async def test_who_waits_in_vain_hears_so_in_time(api: Api) -> None:
+async def test_who_waits_in_vain_hears_so_in_time(api: Api, autojump_clock: object) -> None:
     began = trio.current_time()
     assert (await said(api, "claim", types=["resize"], wait=5))["jobs"] == []
     assert 5 <= trio.current_time() - began < 6
@@ -140,7 +143,9 @@ async def test_who_waits_in_vain_hears_so_in_time(api: Api) -> None:
     assert trio.current_time() - began < 65
 
 
-async def test_a_job_of_another_process_is_found_by_the_poll_beneath_the_bell(api: Api) -> None:
+async def test_a_job_of_another_process_is_found_by_the_poll_beneath_the_bell(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api, delay=3)
     began = trio.current_time()
     async with api.asking(
@@ -158,7 +163,7 @@ async def test_a_job_of_another_process_is_found_by_the_poll_beneath_the_bell(ap
     assert trio.current_time() - began < 6
 
 
-async def test_one_job_goes_to_one_of_many_that_wait(api: Api) -> None:
+async def test_one_job_goes_to_one_of_many_that_wait(api: Api, autojump_clock: object) -> None:
     replies: list[Reply] = []
 
     async def wait(n: int) -> None:
@@ -181,7 +186,7 @@ async def test_one_job_goes_to_one_of_many_that_wait(api: Api) -> None:
     assert sum(len(reply.json["jobs"]) for reply in replies) == 21
 
 
-async def test_a_job_for_who_has_left_goes_back_uncharged(api: Api) -> None:
+async def test_a_job_for_who_has_left_goes_back_uncharged(api: Api, autojump_clock: object) -> None:
     body = json.dumps({"worker": WORKER, "types": ["resize"], "wait": 30}).encode()
     async with api.asking("POST", "/worker/claim", body, JSON) as asking:
         await trio.sleep(1)
@@ -194,7 +199,9 @@ async def test_a_job_for_who_has_left_goes_back_uncharged(api: Api) -> None:
     assert (job["state"], job["attempt"]) == ("queued", 0)
 
 
-async def test_a_wait_ends_with_nothing_when_the_service_stops(api: Api) -> None:
+async def test_a_wait_ends_with_nothing_when_the_service_stops(
+    api: Api, autojump_clock: object
+) -> None:
     body = json.dumps({"worker": WORKER, "types": ["resize"], "wait": 30}).encode()
     began = trio.current_time()
     async with api.asking("POST", "/worker/claim", body, JSON) as asking:
@@ -206,7 +213,7 @@ async def test_a_wait_ends_with_nothing_when_the_service_stops(api: Api) -> None
     assert (refused.status, "retry-after" in refused.headers) == (503, True)
 
 
-async def test_ends_are_accepted_while_the_service_stops(api: Api) -> None:
+async def test_ends_are_accepted_while_the_service_stops(api: Api, autojump_clock: object) -> None:
     await post(api)
     await post(api)
     job = await claim(api)
@@ -234,13 +241,13 @@ async def test_ends_are_accepted_while_the_service_stops(api: Api) -> None:
     ],
 )
 async def test_a_claim_that_makes_no_sense_is_refused(
-    api: Api, body: dict[str, Any], pointer: str
+    api: Api, autojump_clock: object, body: dict[str, Any], pointer: str
 ) -> None:
     reply = await ask(api, "claim", **{"worker": WORKER, **body})
     assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, pointer)
 
 
-async def test_what_is_no_json_is_refused_as_everywhere(api: Api) -> None:
+async def test_what_is_no_json_is_refused_as_everywhere(api: Api, autojump_clock: object) -> None:
     reply = await api.ask("POST", "/worker/claim", b"{", JSON)
     assert (reply.status, reply.json["type"]) == (400, "/problems/malformed")
     assert (await api.ask("POST", "/worker/claim", b"{}")).status == 415
@@ -250,7 +257,9 @@ async def test_what_is_no_json_is_refused_as_everywhere(api: Api) -> None:
 # ── heartbeat ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_heartbeat_keeps_a_job_and_its_silence_loses_it(api: Api) -> None:
+async def test_a_heartbeat_keeps_a_job_and_its_silence_loses_it(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api)
     job = await claim(api, lease=20)
     for _ in range(3):
@@ -265,7 +274,9 @@ async def test_a_heartbeat_keeps_a_job_and_its_silence_loses_it(api: Api) -> Non
     assert (shown["state"], shown["reason"], shown["attempt"]) == ("queued", "lease_lost", 0)
 
 
-async def test_what_a_job_says_is_kept_without_its_secrets(api: Api) -> None:
+async def test_what_a_job_says_is_kept_without_its_secrets(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api)
     job = await claim(api)
     await beat(
@@ -286,7 +297,7 @@ async def test_what_a_job_says_is_kept_without_its_secrets(api: Api) -> None:
     assert (await claim(api))["saved"] == {"at": 1}
 
 
-async def test_nobody_fills_the_disk_with_log_lines(api: Api) -> None:
+async def test_nobody_fills_the_disk_with_log_lines(api: Api, autojump_clock: object) -> None:
     id_ = await post(api)
     job = await claim(api)
     for _ in range(3):
@@ -298,7 +309,9 @@ async def test_nobody_fills_the_disk_with_log_lines(api: Api) -> None:
     assert lines[-1]["message"] == "… 201 more lines, not kept"
 
 
-async def test_a_cancelled_job_is_told_so_and_its_lease_goes_on_no_longer(api: Api) -> None:
+async def test_a_cancelled_job_is_told_so_and_its_lease_goes_on_no_longer(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api)
     job = await claim(api, lease=30)
     await trio.sleep(10)
@@ -310,7 +323,9 @@ async def test_a_cancelled_job_is_told_so_and_its_lease_goes_on_no_longer(api: A
     assert (shown["state"], shown["reason"]) == ("cancelled", "cancelled")
 
 
-async def test_a_worker_that_does_not_hear_loses_the_job_with_its_lease(api: Api) -> None:
+async def test_a_worker_that_does_not_hear_loses_the_job_with_its_lease(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api)
     job = await claim(api, lease=30)
     await api.ask("POST", f"/jobs/{id_}/cancel")
@@ -333,7 +348,12 @@ async def test_a_worker_that_does_not_hear_loses_the_job_with_its_lease(api: Api
     ],
 )
 async def test_an_attempt_that_takes_too_long_is_told_why(
-    api: Api, options: dict[str, Any], why: str | None, state: str, reason: str | None
+    api: Api,
+    autojump_clock: object,
+    options: dict[str, Any],
+    why: str | None,
+    state: str,
+    reason: str | None,
 ) -> None:
     id_ = await post(api, **options)
     job = await claim(api)
@@ -365,7 +385,7 @@ async def test_an_attempt_that_takes_too_long_is_told_why(
     ],
 )
 async def test_each_outcome_is_judged_as_our_own_and_may_be_said_twice(
-    api: Api, outcome: str, more: dict[str, Any], state: str, attempt: int
+    api: Api, autojump_clock: object, outcome: str, more: dict[str, Any], state: str, attempt: int
 ) -> None:
     id_ = await post(api)
     job = await claim(api)
@@ -382,7 +402,9 @@ async def test_each_outcome_is_judged_as_our_own_and_may_be_said_twice(
         assert (result.body, result.headers["content-type"]) == (b"\x00\x01", "image/png")
 
 
-async def test_the_error_of_a_failed_attempt_is_kept_without_its_secrets(api: Api) -> None:
+async def test_the_error_of_a_failed_attempt_is_kept_without_its_secrets(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api, max_attempts=1)
     job = await claim(api)
     error = {"type": "E", "message": "secret=abcdef " + "x" * 9_000, "traceback": "at line 7"}
@@ -393,7 +415,7 @@ async def test_the_error_of_a_failed_attempt_is_kept_without_its_secrets(api: Ap
     assert len(shown["message"]) < 5_000
 
 
-async def test_the_jobs_own_backoff_counts(api: Api) -> None:
+async def test_the_jobs_own_backoff_counts(api: Api, autojump_clock: object) -> None:
     id_ = await post(api, backoff=[77])
     await settle(api, await claim(api), "fail")
     shown = await api.get(f"/jobs/{id_}")
@@ -406,6 +428,7 @@ async def test_the_jobs_own_backoff_counts(api: Api) -> None:
 
 async def test_a_result_that_is_too_large_fails_the_job_for_good(
     api: Api,
+    autojump_clock: object,
 ) -> None:
     id_ = await post(api)
     job = await claim(api)
@@ -414,7 +437,7 @@ async def test_a_result_that_is_too_large_fails_the_job_for_good(
     assert (await api.get(f"/jobs/{id_}"))["error"]["type"] == "ResultTooLarge"
 
 
-async def test_a_late_worker_cannot_finish_a_job_it_lost(api: Api) -> None:
+async def test_a_late_worker_cannot_finish_a_job_it_lost(api: Api, autojump_clock: object) -> None:
     id_ = await post(api)
     late = await claim(api, lease=10)
     await trio.sleep(11)
@@ -426,7 +449,9 @@ async def test_a_late_worker_cannot_finish_a_job_it_lost(api: Api) -> None:
     assert id_ == job["id"]
 
 
-async def test_a_cancel_wins_over_a_retry_and_the_answer_says_so(api: Api) -> None:
+async def test_a_cancel_wins_over_a_retry_and_the_answer_says_so(
+    api: Api, autojump_clock: object
+) -> None:
     id_ = await post(api)
     job = await claim(api)
     await api.ask("POST", f"/jobs/{id_}/cancel")
@@ -434,14 +459,14 @@ async def test_a_cancel_wins_over_a_retry_and_the_answer_says_so(api: Api) -> No
         assert (await settle(api, job, "fail"))["state"] == "cancelled"
 
 
-async def test_an_end_may_bring_last_words(api: Api) -> None:
+async def test_an_end_may_bring_last_words(api: Api, autojump_clock: object) -> None:
     id_ = await post(api)
     await settle(api, await claim(api), "done", logs=["bye"], progress={"done": 1})
     assert [line["message"] for line in (await api.get(f"/jobs/{id_}/logs"))["lines"]] == ["bye"]
     assert (await api.get(f"/jobs/{id_}"))["progress"]["done"] == 1
 
 
-async def test_a_busy_worker_makes_one_call_a_round(api: Api) -> None:
+async def test_a_busy_worker_makes_one_call_a_round(api: Api, autojump_clock: object) -> None:
     ids = [await post(api) for _ in range(3)]
     jobs = [await claim(api)]
     done: list[str] = []
@@ -455,7 +480,7 @@ async def test_a_busy_worker_makes_one_call_a_round(api: Api) -> None:
     assert done == ids
 
 
-async def test_what_ends_makes_room_in_a_limited_queue(api: Api) -> None:
+async def test_what_ends_makes_room_in_a_limited_queue(api: Api, autojump_clock: object) -> None:
     await api.ask("PATCH", "/queues/default", b'{"limit": 1}', JSON)
     first, second = await post(api), await post(api)
     job = await claim(api, max=5)
@@ -487,7 +512,7 @@ async def test_what_ends_makes_room_in_a_limited_queue(api: Api) -> None:
     ],
 )
 async def test_an_end_that_makes_no_sense_ends_nothing(
-    api: Api, end: dict[str, Any], status: int, pointer: str | None
+    api: Api, autojump_clock: object, end: dict[str, Any], status: int, pointer: str | None
 ) -> None:
     id_ = await post(api)
     job = await claim(api)
@@ -499,28 +524,30 @@ async def test_an_end_that_makes_no_sense_ends_nothing(
     assert (await api.get(f"/jobs/{id_}"))["state"] == "running"
 
 
-async def test_a_job_ends_once_in_a_call(api: Api) -> None:
+async def test_a_job_ends_once_in_a_call(api: Api, autojump_clock: object) -> None:
     await post(api)
     job = await claim(api)
     end = {"id": job["id"], "lease_token": job["lease_token"], "outcome": "done"}
     assert (await ask(api, "settle", worker=WORKER, jobs=[end, end])).status == 422
 
 
-async def test_jobs_of_workers_elsewhere_are_counted(api: Api) -> None:
+async def test_jobs_of_workers_elsewhere_are_counted(api: Api, autojump_clock: object) -> None:
     await post(api, "noop")
     job = await claim(api, types=["noop"])
     await trio.sleep(3)
     await settle(api, job, "done")
     await settle(api, job, "done")
     text = (await api.ask("GET", "/metrics")).body.decode()
-    assert 'trio_jobs_finished_total{queue="default",type="noop",outcome="done"} 1' in text
+    assert 'trio_jobs_finished_total{outcome="done",queue="default",type="noop"} 1' in text
     assert 'trio_jobs_run_duration_seconds_sum{type="noop"} 3' in text
 
 
 # ── types ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_type_is_unknown_until_a_worker_asks_for_it(api: Api) -> None:
+async def test_a_type_is_unknown_until_a_worker_asks_for_it(
+    api: Api, autojump_clock: object
+) -> None:
     refused = await api.post({"type": "ocr"})
     assert (refused.status, refused.json["type"]) == (422, "/problems/unknown-type")
     assert "resize" in refused.json["detail"], "those of the settings are known"
@@ -530,14 +557,14 @@ async def test_a_type_is_unknown_until_a_worker_asks_for_it(api: Api) -> None:
     assert "ocr" in (await api.post({"type": "oct"})).json["detail"]
 
 
-async def test_a_type_that_another_process_has_seen_is_known(api: Api, tmp_path: Path) -> None:
+async def test_a_type_that_another_process_has_seen_is_known(
+    api: Api, autojump_clock: object, tmp_path: Path
+) -> None:
     assert (await api.post({"type": "ocr"})).status == 422
-    [file] = tmp_path.glob("*.db")
+    [file] = tmp_path.glob("*.db")  # noqa: ASYNC240 - a small directory
     store = SqliteStore(file, visitor=True)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
-        from trio_jobs.storage.remote import Seen
-
         await store.saw([Seen("other/1", now(), ["ocr"])], workers_since=0, types_since=0)
         store.close()
     await trio.sleep(1.1)

@@ -12,15 +12,14 @@ def notes(lease: Lease, words: Words, job: Standing, now: float, redact: Redact)
     """As for our own: an attempt may log so many lines, and so many characters."""
     lines: list[LogLine] = []
     left, room = MAX_LINES - job.lines, MAX_LOGGED - job.logged
-    for at, (level, said) in enumerate(words.logs):
+    for level, said in words.logs:
         message = shortened(said, MAX_MESSAGE, redact)
         room -= len(message)
         if len(lines) == left or room < 0:
             if left > 0:  # else it was said before
-                lost = len(words.logs) - at
-                lines[left - 1 :] = [
-                    LogLine(now, "WARNING", f"… {lost:,} more lines, not kept", job.attempt)
-                ]
+                kept = min(len(lines), left - 1)
+                lost = f"… {len(words.logs) - kept:,} more lines, not kept"
+                lines[kept:] = [LogLine(now, "WARNING", lost, job.attempt)]
             break
         lines.append(LogLine(now, shortened(level, MAX_NAME), message, job.attempt))
     return Report(lease.id, lease.token, _progress(words.progress, redact), lines, words.saved)
