@@ -103,6 +103,7 @@ def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
         await nursery.start(worker.run)
         service = Service(store, registry, settings, now=now, hands=worker.hands, metrics=metrics)
         await nursery.start(service.watch.run)
+        await nursery.start(service.working.run)
         return System(store, service, worker, metrics)
 
     return start

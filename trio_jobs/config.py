@@ -93,6 +93,10 @@ class Settings:
     cleanup_grace: float = _setting(3.0, "Time a cancelled attempt has to clean up.")
     shutdown_grace: float = _setting(25.0, "Time running jobs have to end after the first signal.")
     lease: float = _setting(30.0, "A worker that is silent for this long has lost its jobs.")
+    remote_types: tuple[str, ...] = _setting(
+        (),
+        "Types of jobs that workers elsewhere run: they are taken before one was seen. * is any.",
+    )
     poll_interval: float = _setting(1.0, "How often workers look for jobs without being told.")
 
     keep: tuple[str, ...] = _setting(

@@ -7,7 +7,8 @@
     ├── NotFound              the caller's: no such job
     ├── Conflict              the caller's: the job's state, or a key, forbids it
     │   ├── KeyReused         the caller's: an Idempotency-Key came with another request
-    │   └── Outdated          the caller's: the job has changed since it was read
+    │   ├── Outdated          the caller's: the job has changed since it was read
+    │   └── LeaseLost         the worker's: it came too late, the job is somebody else's
     ├── Denied                the caller's: the token is not good for this
     ├── Unavailable           nobody's, for a moment: draining, or the store is busy
     │   ├── QueueFull         as many jobs wait in a queue as may
@@ -68,6 +69,10 @@ class KeyReused(Conflict):
 
 class Outdated(Conflict):
     """The job has changed since it was read."""
+
+
+class LeaseLost(Conflict):
+    """The lease has run out, or the attempt has ended: nothing has changed."""
 
 
 class Denied(TrioJobsError):

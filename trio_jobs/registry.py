@@ -213,12 +213,19 @@ class Registry:
         try:
             return self._handlers[type_]
         except KeyError:
-            close = get_close_matches(type_, self._handlers, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            known = ", ".join(sorted(self._handlers))
-            raise UnknownType(
-                f"No handler has the type {type_!r}.{hint} Known types: {known}.", "/type"
-            ) from None
+            raise self.unknown(type_) from None
+
+    def __contains__(self, type_: str) -> bool:
+        return type_ in self._handlers
+
+    def unknown(self, type_: str, others: Iterable[str] = ()) -> UnknownType:
+        """What to say of a type that is neither here nor among `others`."""
+        known = sorted({*self._handlers, *others})
+        close = get_close_matches(type_, known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return UnknownType(
+            f"No handler has the type {type_!r}.{hint} Known types: {', '.join(known)}.", "/type"
+        )
 
     def __iter__(self) -> Iterator[Handler]:
         """Each handler once, whatever its aliases."""

@@ -32,7 +32,7 @@ ARGUMENTS = {
 }
 """For each command that has a place, how it may be called."""
 
-NEEDS_NO_FILE = {"types", "workers"}
+NEEDS_NO_FILE = {"types"}
 
 
 def placed():

@@ -202,6 +202,7 @@ async def opened(
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         await nursery.start(service.watch.run)
+        await nursery.start(service.working.run)
         if worker:
             await nursery.start(runner.run)
             await nursery.start(Maintenance(store, settings, now=now, metrics=metrics).run)

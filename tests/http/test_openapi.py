@@ -73,6 +73,11 @@ def test_a_reference_leads_somewhere() -> None:
 async def test_the_examples_are_accepted(tmp_path: Path, autojump_clock: object) -> None:
     async with opened(tmp_path) as api:
         for path, method, operation in OPERATIONS:
+            if any(
+                param.get("required") and param["in"] == "header"
+                for param in operation.get("parameters", ())
+            ):
+                continue  # a lease: an example of one is none
             for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
                 if media_type == "application/octet-stream":
                     continue  # any bytes will do

@@ -84,4 +84,4 @@ async def test_a_process_that_runs_no_jobs_has_no_workers(
     tmp_path: Path, autojump_clock: object
 ) -> None:
     async with opened(tmp_path) as api:
-        assert await api.get("/workers") == {"workers": []}
+        assert await api.get("/workers") == {"workers": [], "remote": []}

@@ -12,6 +12,7 @@ from trio_jobs.service import Order, Service
 from trio_jobs.service.order import MAX_ATTEMPTS, MAX_SECONDS
 from trio_jobs.storage.doorbell import Doorbell
 from trio_jobs.storage.records import UNTIL_FINISHED, Counts, Enqueued, Key, NewJob
+from trio_jobs.storage.remote import Roster
 
 from ..conftest import EPOCH
 from .conftest import HANDLERS
@@ -24,6 +25,10 @@ class Shelf:
         self.jobs: list[NewJob] = []
         self.keys: list[Key | None] = []
         self.changes_bell = Doorbell()
+        self.doorbell = Doorbell()
+
+    async def roster(self) -> Roster:
+        return Roster([], {})
 
     async def counts(self) -> Counts:
         return {}

@@ -136,7 +136,7 @@ class PostgresBackend:
 
 EMPTIED = (
     *("jobs", "payloads", "attempts", "counts", "logs", "idempotency_keys", "queues"),
-    *("changes", "tokens", "saves"),
+    *("changes", "tokens", "saves", "remote_workers", "remote_types"),
 )
 
 WRITES = {

@@ -43,3 +43,14 @@ async def test_a_listener_that_is_cancelled_leaves_the_ring_for_the_next(
         scope.cancel()
         await bell.wait()
     assert await bell.wait(0)
+
+
+async def test_a_branch_rings_too_and_is_heard_for_itself(autojump_clock: object) -> None:
+    bell = Doorbell()
+    branch = bell.branch()
+    bell.ring()
+    assert await bell.wait(0)
+    assert await branch.wait(0)
+    assert not await branch.wait(0)
+    branch.ring()
+    assert not await bell.wait(0)

@@ -12,10 +12,11 @@ from ..http import events, filters, history, jobs, ndjson, passing, tokens, view
 from ..http.call import Call
 from ..http.query import job_id
 from ..http.types import type_view
+from ..http.workers import remote_workers
 from ..registry import Registry
 from ..service import BulkAction, BulkProgress, BulkReport, Service
 from ..storage.records import Page
-from .exits import Exit, fail
+from ..storage.remote import Directive
 from .place import LOST, PAGE, Told
 from .settings import load
 from .visit import visit
@@ -210,7 +211,14 @@ class OnFile:
         return [msgspec.to_builtins(type_view(handler)) for handler in known]
 
     def workers(self) -> list[dict[str, Any]]:
-        fail("only a running service knows its workers: leave out --database", Exit.USAGE)
+        return cast("list[dict[str, Any]]", self._run(remote_workers))
+
+    def direct(self, directive: str, names: list[str]) -> list[dict[str, Any]]:
+        async def work(service: Service) -> Any:
+            told = await service.working.direct(names, Directive(directive))
+            return [{"name": worker.name, "directive": directive} for worker in told]
+
+        return cast("list[dict[str, Any]]", self._run(work))
 
     def _call(self, service: Service, **request: Any) -> Call:
         """A request as it would come over HTTP, for what only those know how to take."""

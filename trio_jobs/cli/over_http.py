@@ -163,14 +163,20 @@ class OverHttp:
         self._server.call("DELETE", f"/tokens/{quote(id_, safe='')}")
 
     def types(self) -> list[dict[str, Any]]:
-        return self._told_about("types")
+        return self._told_about("types")["types"]
 
     def workers(self) -> list[dict[str, Any]]:
-        return self._told_about("workers")
+        found = self._told_about("workers")
+        return found["workers"] + found.get("remote", [])
 
-    def _told_about(self, what: str) -> list[dict[str, Any]]:
+    def direct(self, directive: str, names: list[str]) -> list[dict[str, Any]]:
+        told = self._server.call("POST", f"/workers/{directive}", json={"workers": names})
+        return [{"name": name, "directive": told["directive"]} for name in told["workers"]]
+
+    def _told_about(self, what: str) -> dict[str, list[dict[str, Any]]]:
         missing = f"this service does not tell its {what}: it is older than this command"
-        found: list[dict[str, Any]] = self._server.call("GET", f"/{what}", missing=missing)[what]
+        found: dict[str, list[dict[str, Any]]]
+        found = self._server.call("GET", f"/{what}", missing=missing)
         return found
 
 

@@ -81,7 +81,11 @@ class Place(Protocol):
 
     def types(self) -> list[dict[str, Any]]: ...
 
-    def workers(self) -> list[dict[str, Any]]: ...
+    def workers(self) -> list[dict[str, Any]]:
+        """That of the service, if one is asked, and those elsewhere."""
+
+    def direct(self, directive: str, names: list[str]) -> list[dict[str, Any]]:
+        """Tells workers elsewhere what to do; name and directive of each."""
 
 
 server_option = click.option(

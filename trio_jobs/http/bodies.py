@@ -24,14 +24,15 @@ async def off_loop(size: int, read: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(read) if size > LARGE else read()
 
 
-async def json_body(call: Call, decoder: "msgspec.json.Decoder[T]") -> T:
-    """The body as what `decoder` makes of it."""
+async def json_body(call: Call, decoder: "msgspec.json.Decoder[T]", limit: int | None = None) -> T:
+    """The body as what `decoder` makes of it; it may have `limit` bytes, or `max_body`."""
     if not is_json(call.content_type):
         raise UnsupportedMediaType(
             f"This call takes Content-Type: application/json, not {call.content_type or 'nothing'}."
         )
-    if len(call.body) > call.settings.max_body:
-        raise TooLarge(body_too_large(call.settings.max_body))
+    limit = limit or call.settings.max_body
+    if len(call.body) > limit:
+        raise TooLarge(body_too_large(limit))
     return await off_loop(len(call.body), partial(decode, decoder, call.body))
 
 

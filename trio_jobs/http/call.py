@@ -63,12 +63,13 @@ class Call(msgspec.Struct, kw_only=True):
 class Param:
     """A parameter of the query, or a header that a call heeds; `type` is what msgspec knows."""
 
-    __slots__ = ("about", "name", "type")
+    __slots__ = ("about", "name", "required", "type")
 
-    def __init__(self, name: str, type: Any, about: str) -> None:
+    def __init__(self, name: str, type: Any, about: str, *, required: bool = False) -> None:
         self.name = name
         self.type = type
         self.about = about
+        self.required = required
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

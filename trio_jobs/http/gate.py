@@ -16,7 +16,8 @@ from .problems import WHO_ASKS, TooManyRequests, Unauthenticated
 
 PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/livez", "/readyz", "/healthz"})
 PUBLIC_UNDER = ("/problems/", "/static/")
-UNLIMITED = frozenset({"/livez", "/readyz", "/healthz"})
+UNLIMITED = frozenset({"/livez", "/readyz", "/healthz", "/worker/heartbeat", "/worker/settle"})
+"""… and what, refused, would cost work that is done."""
 MOST_BUCKETS = 10_000
 
 

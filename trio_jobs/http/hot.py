@@ -1,4 +1,5 @@
-"""The hot calls without the framework: `POST /jobs` with JSON, and `GET /jobs/{id}`.
+"""The hot calls without the framework: `POST /jobs` with JSON, `GET /jobs/{id}`, and what workers
+elsewhere ask (`POST /worker/…`).
 
 An ASGI layer in front of the Quart app. It serves exactly these, through the same functions as the
 routes (`jobs`, `orders`, `views`, `problems`), and hands everything else on untouched; one test
@@ -17,14 +18,15 @@ from ..errors import TooLarge
 from ..service import Scope as Right
 from ..service import Service
 from ..storage.records import is_json
-from . import jobs, ndjson
+from . import jobs, ndjson, work
 from .answer import Answer, RequestIds, refusal
 from .asgi import ASGI, ClientLeft, Receive, Scope, Send, grant_of, headers_of, send_answer
 from .bodies import body_too_large
-from .call import Call
+from .call import Call, Route
 from .prefix import prefix_of
 
 _JOB_PATH = "/jobs/"
+_WORK = {route.path: route for route in work.ROUTES}
 _JOB_PATH_LENGTH = len(_JOB_PATH) + 36
 
 
@@ -51,6 +53,10 @@ class HotPath:
                 if ndjson.is_ndjson(content_type):
                     await self._answer(self._create_lines(scope, headers, receive), headers, send)
                     return
+            elif method == "POST" and path in _WORK:
+                headers = headers_of(scope)
+                await self._answer(self._work(scope, headers, _WORK[path], receive), headers, send)
+                return
             elif method == "GET" and len(path) == _JOB_PATH_LENGTH and path.startswith(_JOB_PATH):
                 id_ = path[len(_JOB_PATH) :]
                 if "/" not in id_:
@@ -75,9 +81,16 @@ class HotPath:
         await send_answer(send, answer, request_id)
 
     async def _create(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
-        body = await self._body(receive)
+        body = await self._body(receive, self._settings.max_body)
         call = self._call(scope, headers, body=body, receive=receive)
         return cast(Answer, await jobs.CREATE.answer(call))
+
+    async def _work(
+        self, scope: Scope, headers: dict[bytes, bytes], route: Route, receive: Receive
+    ) -> Answer:
+        body = await self._body(receive, work.limit(self._settings))
+        call = self._call(scope, headers, body=body, receive=receive)
+        return cast(Answer, await route.answer(call))
 
     async def _create_lines(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive
@@ -105,12 +118,12 @@ class HotPath:
             **more,
         )
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, receive: Receive, limit: int) -> bytes:
         message = await receive()
         body: bytes = message.get("body", b"")
         while message.get("more_body", False):
-            if len(body) > self._settings.max_body:
-                raise TooLarge(body_too_large(self._settings.max_body))
+            if len(body) > limit:
+                raise TooLarge(body_too_large(limit))
             message = await receive()
             body += message.get("body", b"")
         if message["type"] == "http.disconnect":

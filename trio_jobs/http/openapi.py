@@ -18,6 +18,7 @@ from .words import JobId, Name, Slug, TokenId
 
 PATH_PARAMS = {
     "/jobs/{id}": (JobId, "The job's id.", "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d"),
+    "/worker/jobs/{id}": (JobId, "The job's id.", "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d"),
     "/queues/{name}": (Name, "The queue's name.", "default"),
     "/problems/{slug}": (Slug, "The last part of a problem's `type`.", "invalid"),
     "/tokens/{id}": (TokenId, "The token's id.", "tok_0123456789ab"),
@@ -178,6 +179,7 @@ def _parameter(param: Param, place: str, types: Schemas) -> Schema:
         "in": place,
         "description": param.about,
         "schema": types.of(param.type),
+        **({"required": True} if param.required else {}),
     }
 
 

@@ -14,6 +14,7 @@ from ..errors import (
     Denied,
     InvalidInput,
     KeyReused,
+    LeaseLost,
     NotFound,
     Outdated,
     QueueFull,
@@ -114,6 +115,13 @@ KINDS: dict[type[Exception], Kind] = {
         412,
         "Changed meanwhile",
         "The job is no longer as the If-Match says. Read it again, then decide.",
+    ),
+    LeaseLost: Kind(
+        "lease-lost",
+        409,
+        "Lease lost",
+        "The lease has run out, or its attempt has ended: the job is somebody else's by now. "
+        "Drop what was done for it.",
     ),
     Conflict: Kind(
         "conflict",

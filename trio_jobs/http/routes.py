@@ -23,6 +23,8 @@ from . import (
     tokens,
     types,
     welcome,
+    work,
+    work_by_hand,
     workers,
 )
 from .answer import Answer
@@ -44,6 +46,8 @@ DOCUMENT = Document(
         *tokens.ROUTES,
         *metrics.ROUTES,
         *types.ROUTES,
+        *work.ROUTES,
+        *work_by_hand.ROUTES,
         *workers.ROUTES,
         *house.ROUTES,
         *pages.ROUTES,

@@ -1,6 +1,9 @@
 """Waiting for a job within a request: `?wait=30`, or `Prefer: wait=30`."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from math import isfinite
+from typing import TypeVar
 
 import trio
 
@@ -8,6 +11,8 @@ from ..service import Service
 from ..storage.records import Job
 from .asgi import ClientLeft, Receive
 from .problems import Malformed
+
+T = TypeVar("T")
 
 LONGEST = 55.0
 """Seconds; proxies give up on a silent answer after 60."""
@@ -51,23 +56,27 @@ async def wait(
 
     With `receive`, it ends with ClientLeft when the client goes; Quart looks after its own.
     """
-    time = min(wish, LONGEST)
+    return await while_there(receive, partial(service.wait, id_, min(wish, LONGEST), version))
+
+
+async def while_there(receive: Receive | None, ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` brings; it is cancelled, and ClientLeft raised, when the client goes first."""
     if receive is None:
-        return await service.wait(id_, time, version)
-    job: Job | None = None
+        return await ask()
+    found: list[T] = []
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_when_left, receive, nursery.cancel_scope)
         try:
-            job = await service.wait(id_, time, version)
+            found.append(await ask())
         except Exception as error:  # let through here, it would leave in a group
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    if job is None:
+    if not found:
         raise ClientLeft
-    return job
+    return found[0]
 
 
 async def _cancel_when_left(receive: Receive, scope: trio.CancelScope) -> None:

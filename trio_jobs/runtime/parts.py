@@ -47,7 +47,7 @@ class Parts:
     def upon_store(self) -> list[Callable[..., Awaitable[None]]]:
         """What needs the open store, in the order to start it in."""
         workers = [] if self.worker is None else [self.worker.run]
-        return [self.maintenance.run, self.service.watch.run, *workers]
+        return [self.maintenance.run, self.service.watch.run, self.service.working.run, *workers]
 
     def _hands(self) -> Hands:
         return Hands() if self.worker is None else self.worker.hands()

@@ -6,6 +6,7 @@ from .filters import is_path
 from .grant import ANYBODY, NOBODY, Grant, Scope
 from .health import Check
 from .order import Checks, Order
+from .remote import Working
 from .service import Service
 from .tokens import Tokens
 from .watch import Subscription, Watch
@@ -31,6 +32,7 @@ __all__ = [
     "Tokens",
     "Watch",
     "Why",
+    "Working",
     "is_path",
     "silent",
 ]

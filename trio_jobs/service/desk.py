@@ -1,6 +1,6 @@
 """Where orders are taken."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -27,8 +27,16 @@ class Placed(NamedTuple):
 class Desk:
     """Takes orders; what is new is answered without asking the store how it stands."""
 
-    def __init__(self, store: Store, checks: Checks, room: Room) -> None:
+    def __init__(
+        self,
+        store: Store,
+        checks: Checks,
+        room: Room,
+        learn: Callable[[Iterable[str]], Awaitable[None]],
+    ) -> None:
+        """`learn(types)` finds out about types that may be new."""
         self._store = store
+        self._learn = learn
         self._checks = checks
         self._room = room
 
@@ -37,6 +45,7 @@ class Desk:
     ) -> list[Placed]:
         """See `Service.enqueue`. Jobs in queues that are out of `reach` stand for none."""
         new = []
+        await self._learn(order.type for order in orders)
         visible = None if reach.grant.queues is None else sorted(reach.grant.queues)
         for index, order in enumerate(orders):
             try:

@@ -58,6 +58,21 @@ class Grant(NamedTuple):
             filter, types=_both(filter.types, self.types), queues=_both(filter.queues, self.queues)
         )
 
+    def work(self, types: Collection[str], queues: Collection[str] | None) -> list[str] | None:
+        """The queues (None: all) that jobs of these types may be claimed from; raises Denied.
+
+        A worker that asks for more than it may have is told so: it would wait in vain.
+        """
+        for what, names, allowed in (
+            ("type", types, self.types),
+            ("queue", queues or (), self.queues),
+        ):
+            if denied := [name for name in names if not _allows(allowed, name)]:
+                raise Denied(f"The token is not good for jobs of the {what} {denied[0]}.")
+        if queues is None:
+            return None if self.queues is None else sorted(self.queues)
+        return list(queues)
+
     def covers_queue(self, queue: str) -> bool:
         """Is all that is in this queue?"""
         return self.types is None and _allows(self.queues, queue)

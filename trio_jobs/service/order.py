@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -11,7 +11,7 @@ from ..config import Settings
 from ..errors import InvalidInput, TooLarge
 from ..ids import JobIds
 from ..job import State
-from ..registry import Handler, Registry
+from ..registry import Handler
 from ..storage.records import UNTIL_FINISHED, Body, Key, NewJob, is_json
 from ..storage.wishes import Amendment
 
@@ -54,17 +54,23 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
 
 
+class Handlers(Protocol):
+    """A Registry, or what knows more types than one."""
+
+    def __getitem__(self, type_: str) -> Handler: ...
+
+
 class Checks:
     """Turns orders into jobs to store; InvalidInput points at what cannot be accepted."""
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
-        self._registry = registry
+    def __init__(self, handlers: Handlers, settings: Settings) -> None:
+        self._handlers = handlers
         self._settings = settings
         self._ids = JobIds()
 
     def new_job(self, order: Order, now: float) -> NewJob:
         check_name("a type", order.type, "/type")
-        handler = self._registry[order.type]
+        handler = self._handlers[order.type]
         self._check_options(order, handler, now)
         order = self._completed(order, handler, self._check_payload(order, handler))
         run_at = now

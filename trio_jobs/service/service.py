@@ -1,7 +1,7 @@
 """The verbs."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -25,8 +25,11 @@ from .grant import ANYBODY, Grant
 from .health import Check, Health
 from .order import MAX_SECONDS, Checks, Order, idempotency, in_range
 from .reach import Reach
+from .remote import Working
+from .remote.roster import Remotes
 from .room import Room
 from .tokens import Tokens
+from .types import Types
 from .watch import Watch
 from .why import AskHands, Why, why
 
@@ -39,7 +42,8 @@ MAX_LIMIT = 1_000_000
 class Service:
     """What a caller may ask: enqueue, look, wait, steer, and steer many at once.
 
-    `watch` tells what happens to jobs, while `watch.run` runs. `hands` says what the worker of this
+    `watch` tells what happens to jobs, while `watch.run` runs; `working` is what workers elsewhere
+    ask, some of it while `working.run` runs. `hands` says what the worker of this
     process takes, `metrics` what the process has counted; `redactor` is for those who show jobs in
     passing. From `drain` on, new jobs are refused, waits and subscriptions end at once
     (`stopping`), and everything else goes on working.
@@ -61,14 +65,25 @@ class Service:
     ) -> None:
         self._store = store
         self._registry = registry
-        self._checks = Checks(registry, settings)
-        self._desk = Desk(store, self._checks, Room(store, settings.max_queued))
+        self._remotes = Remotes(store, now)
+        self._types = Types(registry, settings.remote_types, lambda: self._remotes.types)
+        self._checks = Checks(self._types, settings)
+        self._desk = Desk(store, self._checks, Room(store, settings.max_queued), self._learn)
         self._reach = Reach(store, ANYBODY)
         self.hands = hands
         self.metrics = metrics or Metrics(registry.types)
         self.now = now
         self.redactor = Redactor(settings.redact, settings.secrets)
         self.watch = Watch(store)
+        self.working = Working(
+            store,
+            self._types,
+            settings,
+            self._remotes,
+            now=now,
+            metrics=self.metrics,
+            redactor=self.redactor,
+        )
         self.tokens = Tokens(store, now)
         self._health = Health(store, hands, now)
         self.stopping = trio.Event()
@@ -79,6 +94,7 @@ class Service:
             return self
         limited = copy.copy(self)
         limited._reach = Reach(self._store, grant)
+        limited.working = self.working.within(grant)
         return limited
 
     @property
@@ -89,6 +105,7 @@ class Service:
         """The process is about to stop."""
         self.stopping.set()
         self.watch.close()
+        self.working.close()
 
     def sees(self, type_: str, queue: str) -> bool:
         """Is a job of this type, in this queue, the caller's business?"""
@@ -134,6 +151,10 @@ class Service:
     def new_job(self, order: Order) -> NewJob:
         """The job that `order` makes, for whoever stores it by himself; nothing is stored."""
         return self._checks.new_job(order, self.now())
+
+    async def _learn(self, types: Iterable[str]) -> None:
+        if not all(type_ in self._types for type_ in types):
+            await self._remotes.learn()
 
     # ── look ──────────────────────────────────────────────────────────────────────────────────
 
@@ -193,6 +214,9 @@ class Service:
         """What keeps the job from running."""
         job = await self.get(id_)
         now, hands = self.now(), self.hands()
+        if hands is not None:
+            await self._remotes.learn()
+            hands = hands._replace(elsewhere=self._remotes.takes(job.type, job.queue))
         return await why(job, self._store, now=now, hands=hands, draining=self.draining)
 
     # ── steer one ─────────────────────────────────────────────────────────────────────────────

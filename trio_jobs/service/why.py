@@ -25,6 +25,7 @@ class Hands(NamedTuple):
     running: Mapping[str, int] = {}
     last_chance: str | None = None  # the job of which one more crash would be the last
     stuck: int = 0  # attempts that ignore their cancellation; their slots have been replaced
+    elsewhere: bool = False  # is there a worker elsewhere that takes the job in question?
 
     @property
     def slots(self) -> int:
@@ -128,10 +129,16 @@ def _full(job: Job, queues: Mapping[str, QueueInfo]) -> Obstacle | None:
 
 
 def _hands(job: Job, hands: Hands) -> list[Obstacle]:
+    if hands.elsewhere:
+        return []
     if not hands.limits:
         return [Obstacle("no_worker", "This process runs no jobs (--no-worker); another must.")]
     if job.type not in hands.types:
-        return [Obstacle("no_worker", f"The worker of this process has no handler {job.type}.")]
+        detail = (
+            f"The worker of this process has no handler {job.type}, and none elsewhere has asked "
+            "for such jobs lately."
+        )
+        return [Obstacle("no_worker", detail)]
     name, running, most = hands.free(job.queue)
     if most == 0:
         serves = ", ".join(sorted(hands.limits))

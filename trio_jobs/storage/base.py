@@ -38,6 +38,7 @@ from .records import (
     Rescued,
     Settlement,
 )
+from .remote import Directive, Roster, Seen, Standing
 from .tokens import Token
 from .watching import AttemptRecord, Changes, QueueInfo
 from .wishes import Amendment, Filter, Moved, Scan
@@ -61,7 +62,7 @@ class Store(Protocol):
     `run` opens the store, is ready when it calls `started()`, and serves until `close`.
     `identity` names this process as a worker. `doorbell` rings when a job may have become due,
     `cancels_bell` when a running one was asked to stop, `changes_bell` when anything has changed;
-    each has one listener.
+    each has one listener, and any number of `branch`es.
     """
 
     doorbell: Doorbell
@@ -184,6 +185,9 @@ class Store(Protocol):
     async def cancels(self, worker: str) -> list[Lease]:
         """The leases of this worker whose jobs were asked to stop."""
 
+    async def standing(self, leases: Sequence[Lease]) -> list[Standing]:
+        """How each of these leases stands; jobs that are gone are left out."""
+
     async def settle(
         self, settlements: Sequence[Settlement], now: float, reports: Sequence[Report] = ()
     ) -> set[str]:
@@ -192,6 +196,18 @@ class Store(Protocol):
         `reports` are written before, in the same transaction. A job that was asked to stop and
         would wait again is cancelled instead.
         """
+
+    async def saw(self, seen: Sequence[Seen], *, workers_since: float, types_since: float) -> None:
+        """Remembers workers elsewhere; what was seen last before those times is forgotten."""
+
+    async def direct(self, names: Sequence[str], directive: Directive) -> set[str]:
+        """What these workers are told from now on; the names of those that are known."""
+
+    async def roster(self) -> Roster:
+        """The workers elsewhere that have been seen, and the types they asked for."""
+
+    async def in_hand(self) -> dict[str, list[str]]:
+        """Worker elsewhere -> the ids of the jobs that it runs."""
 
     # ── upkeep ────────────────────────────────────────────────────────────────────────────────
 

@@ -15,9 +15,18 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._event = trio.Event()
+        self._branches: list[Doorbell] = []
+
+    def branch(self) -> "Doorbell":
+        """One more bell that rings with this one, for somebody who listens for himself."""
+        bell = Doorbell()
+        self._branches.append(bell)
+        return bell
 
     def ring(self) -> None:
         self._event.set()
+        for bell in self._branches:
+            bell.ring()
 
     async def wait(self, timeout: float | None = None) -> bool:
         """True when it rang, False after `timeout` seconds of silence.

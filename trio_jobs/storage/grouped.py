@@ -35,6 +35,8 @@ from .records import (
     Rescued,
     Settlement,
 )
+from .remote import Directive, RemoteWorker, Roster, Seen, Standing
+from .remote_writes import Direct, Saw
 from .tally import tally
 from .threads import RunSync
 from .tokens import Token
@@ -260,6 +262,12 @@ class GroupedStore:
             self.doorbell.ring()
         return rescued
 
+    async def saw(self, seen: Sequence[Seen], *, workers_since: float, types_since: float) -> None:
+        await self._writes(Saw(seen, workers_since, types_since))
+
+    async def direct(self, names: Sequence[str], directive: Directive) -> set[str]:
+        return cast("set[str]", await self._writes(Direct(names, directive)))
+
     async def add_token(self, token: Token) -> None:
         await self._writes(AddToken(token))
 
@@ -308,6 +316,23 @@ class GroupedStore:
 
     async def cancels(self, worker: str) -> list[Lease]:
         return msgspec.json.decode(await self._read("cancels", worker), type=list[Lease])
+
+    async def standing(self, leases: Sequence[Lease]) -> list[Standing]:
+        return msgspec.json.decode(
+            await self._read("standing", as_json(leases)), type=list[Standing]
+        )
+
+    async def roster(self) -> Roster:
+        text = await self._read("roster")
+        found = msgspec.json.decode(text, type=tuple[list[RemoteWorker], dict[str, float]])
+        return Roster(*found)
+
+    async def in_hand(self) -> dict[str, list[str]]:
+        hands: dict[str, list[str]] = {}
+        text = await self._read("in_hand")
+        for worker, id_ in msgspec.json.decode(text, type=list[tuple[str, str]]):
+            hands.setdefault(worker, []).append(id_)
+        return hands
 
     async def changes(self, after: int | None, limit: int) -> Changes:
         if after is None:

@@ -132,6 +132,78 @@ select coalesce(json_agg(json_build_array(
 ) order by created_at, id)::text, '[]')
 from tokens
 
+-- name: saw_workers
+-- 1: rows in the order of remote.Seen. Of several for one worker the last counts; who asks for no
+-- jobs this time takes what it took before. In the order of names: two processes may do this at once.
+insert into remote_workers as w (name, types, queues, seen_at)
+select distinct on (e ->> 0) e ->> 0,
+       coalesce(nullif(last_value(e -> 2) over asked, 'null'), '[]'),
+       nullif(last_value(e -> 3) over asked, 'null'), max((e ->> 1)::float8) over asked
+from jsonb_array_elements($1::jsonb) with ordinality as r (e, nth)
+window asked as (partition by e ->> 0 order by e -> 2 <> 'null', nth
+                 rows between unbounded preceding and unbounded following)
+order by e ->> 0
+on conflict (name) do update
+set types = case when excluded.types = '[]' then w.types else excluded.types end,
+    queues = case when excluded.types = '[]' then w.queues else excluded.queues end,
+    seen_at = greatest(w.seen_at, excluded.seen_at)
+
+-- name: saw_types
+insert into remote_types as t (type, seen_at)
+select type, max((e ->> 1)::float8)
+from jsonb_array_elements($1::jsonb) as e
+cross join jsonb_array_elements_text(case jsonb_typeof(e -> 2) when 'array' then e -> 2 else '[]' end)
+  as asked (type)
+group by type
+order by type
+on conflict (type) do update set seen_at = greatest(t.seen_at, excluded.seen_at)
+
+-- name: forget_workers
+delete from remote_workers where seen_at < $1::float8
+
+-- name: forget_types
+delete from remote_types where seen_at < $1::float8
+
+-- name: direct
+update remote_workers set directive = $2
+where name = any (array(select jsonb_array_elements_text($1::jsonb)))
+
+-- name: directed
+select coalesce(json_agg(name)::text, '[]') from remote_workers
+where name = any (array(select jsonb_array_elements_text($1::jsonb)))
+
+-- name: roster
+select json_build_array(
+  coalesce((select json_agg(json_build_array(name, types, queues, seen_at, directive) order by name)
+            from remote_workers), '[]'),
+  coalesce((select json_object_agg(type, seen_at) from remote_types), '{}')
+)::text
+
+-- name: in_hand
+-- Which job is with which worker elsewhere.
+select coalesce(json_agg(json_build_array(worker, id) order by seq)::text, '[]') from jobs
+where state = 'running' and worker not like 'process-%'
+
+-- name: standing
+-- 1: leases as [id, token]
+select coalesce(json_agg(json_build_array(
+  j.id, l.token, j.type, j.queue, j.state, j.attempt, j.max_attempts, j.started_at, j.timeout,
+  j.deadline, j.backoff, j.cancel_requested_at,
+  case when j.state = 'running' and j.lease_token = l.token then j.lease_expires_at end,
+  exists (select 1 from queues as q where q.name = j.queue and q.most is not null),
+  case when j.state = 'done' and j.settled_under = l.token then 'done'
+       else (select a.outcome from attempts as a
+             where a.seq = j.seq and a.settled_under = l.token limit 1) end,
+  (select count(*) from logs as g where g.seq = j.seq and g.attempt = j.attempt),
+  (select coalesce(sum(length(g.message)), 0) from logs as g
+   where g.seq = j.seq and g.attempt = j.attempt)
+) order by l.nth)::text, '[]')
+from (
+  select e ->> 0 as id, (e ->> 1)::bigint as token, nth
+  from jsonb_array_elements($1::jsonb) with ordinality as r (e, nth)
+) as l
+join jobs as j on j.id = l.id
+
 -- name: touch
 -- It takes a transaction's id, and so a record in the log, which is flushed.
 update changes_floor set id = id

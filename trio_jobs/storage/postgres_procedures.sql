@@ -75,19 +75,20 @@ begin
         attempt = j.attempt - g.refund, version = j.version + 1, updated_at = _now,
         run_at = coalesce(g.run_at, j.run_at), lease_token = null, lease_expires_at = null,
         result_text = g.result, result_raw = decode(g.raw, 'hex'),
-        result_content_type = g.content_type
+        result_content_type = g.content_type,
+        settled_under = case when g.state = 'done' then g.token end
     from given as g
     where j.id = any (array(select id from given))
       and j.id = g.id and j.lease_token = g.token and j.state || '' = 'running'
     returning j.seq, j.id, j.queue, null as to_queue, j.type, 'running' as was, j.state, j.reason,
               j.started_at, j.attempt + g.refund as attempt, j.worker, g.error_type,
-              g.error_message, g.error_traceback
+              g.error_message, g.error_traceback, g.token
   ),
   ended as (
     insert into attempts (seq, finished_at, started_at, attempt, worker, outcome, error_type,
-                          error_message, error_traceback)
+                          error_message, error_traceback, settled_under)
     select seq, _now, started_at, attempt, worker, coalesce(reason, state), error_type,
-           error_message, error_traceback
+           error_message, error_traceback, token
     from moved where state <> 'done'
   ),
   -- What ended well goes on from nowhere, should a person want it again.
@@ -408,8 +409,8 @@ begin
   ),
   -- The attempt that succeeded was told by the job's own row.
   ended as (
-    insert into attempts (seq, finished_at, started_at, attempt, worker, outcome)
-    select seq, finished_at, started_at, attempt, worker, 'done'
+    insert into attempts (seq, finished_at, started_at, attempt, worker, outcome, settled_under)
+    select seq, finished_at, started_at, attempt, worker, 'done', settled_under
     from jobs where seq = any (array(select seq from moved where was = 'done'))
   ),
   again as (
@@ -769,7 +770,7 @@ begin
     from unnest(chosen) with ordinality as c (key, nth)
     where j.seq = any (chosen) and j.seq = c.key
     returning j.seq, j.id, j.type, j.queue, j.attempt, j.max_attempts, j.crashes, j.timeout,
-              j.lease_token, j.deadline, j.backoff, j.run_at, j.priority, null as to_queue,
+              j.lease_token, j.deadline, j.backoff, j.run_at, j.priority, j.tags, null as to_queue,
               'queued' as was, j.state, j.reason
   ),
   said_ as ({tell})
@@ -778,7 +779,7 @@ begin
         m.id, m.type, m.queue, m.attempt, m.max_attempts, m.crashes, m.timeout, m.lease_token,
         _now, p.text, encode(p.raw, 'hex'), p.content_type, p.params, m.deadline, m.backoff,
         m.run_at, p.traceparent, coalesce(m.queue = any (limited), false),
-        (select s.body from saves as s where s.seq = m.seq limit 1)
+        (select s.body from saves as s where s.seq = m.seq limit 1), coalesce(m.tags, '[]')
       ) order by m.priority desc, m.run_at, m.seq)
       from moved as m join payloads as p using (seq)
       where p.seq = any (chosen)

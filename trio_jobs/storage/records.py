@@ -198,6 +198,7 @@ class Claimed(msgspec.Struct, array_like=True, frozen=True):
     """Of its queue, only so many jobs may run at a time: its end makes room for another."""
     saved: str | None = None
     """JSON that an earlier attempt has left."""
+    tags: list[str] = []
 
     @property
     def on_last_chance(self) -> bool:

@@ -89,6 +89,67 @@ select json_group_array(json_array(
 ) order by created_at, id)
 from tokens
 
+-- name: saw_workers
+-- 1: rows in the order of remote.Seen. Of several for one worker the last counts; who asks for no
+-- jobs this time takes what it took before.
+insert into remote_workers (name, types, queues, seen_at)
+select e.value ->> 0, coalesce(nullif(e.value -> 2, 'null'), '[]'), nullif(e.value -> 3, 'null'),
+       e.value ->> 1
+from jsonb_each(?1) as e
+where true
+on conflict (name) do update
+set types = iif(excluded.types = '[]', types, excluded.types),
+    queues = iif(excluded.types = '[]', queues, excluded.queues),
+    seen_at = max(seen_at, excluded.seen_at)
+
+-- name: saw_types
+insert into remote_types (type, seen_at)
+select t.value, max(e.value ->> 1) from jsonb_each(?1) as e cross join jsonb_each(e.value, '$[2]') as t
+where t.value is not null
+group by t.value
+on conflict (type) do update set seen_at = max(seen_at, excluded.seen_at)
+
+-- name: forget_workers
+delete from remote_workers where seen_at < ?
+
+-- name: forget_types
+delete from remote_types where seen_at < ?
+
+-- name: direct
+update remote_workers set directive = ?2 where name in (select value from json_each(?1))
+
+-- name: directed
+select json_group_array(name) from remote_workers where name in (select value from json_each(?1))
+
+-- name: roster
+select json_array(
+  json((select json_group_array(json_array(name, json(types), json(queues), seen_at, directive)
+                                order by name) from remote_workers)),
+  json((select json_group_object(type, seen_at) from remote_types))
+)
+
+-- name: in_hand
+-- Which job is with which worker elsewhere.
+select json_group_array(json_array(worker, id) order by seq) from jobs indexed by jobs_running
+where state = 'running' and worker not glob 'process-*'
+
+-- name: standing
+-- 1: leases as [id, token]
+select json_group_array(json_array(
+  j.id, e.value ->> 1, j.type, j.queue, j.state, j.attempt, j.max_attempts, j.started_at, j.timeout,
+  j.deadline, json(j.backoff), j.cancel_requested_at,
+  iif(j.state = 'running' and j.lease_token = e.value ->> 1, j.lease_expires_at, null),
+  json(iif(exists (select 1 from queues as q where q.name = j.queue and q.most is not null),
+           'true', 'false')),
+  iif(j.state = 'done' and j.settled_under = e.value ->> 1, 'done',
+      (select a.outcome from attempts as a
+       where a.seq = j.seq and a.settled_under = e.value ->> 1 limit 1)),
+  (select count(*) from logs as l where l.seq = j.seq and l.attempt = j.attempt),
+  (select coalesce(sum(length(l.message)), 0) from logs as l
+   where l.seq = j.seq and l.attempt = j.attempt)
+))
+from jsonb_each(?1) as e cross join jobs as j on j.id = e.value ->> 0
+
 -- name: touch
 -- A row that comes and goes: an update to the same value would not reach the disk.
 insert into counts (queue, state, n) values ('', '', 0);

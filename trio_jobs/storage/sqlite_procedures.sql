@@ -101,9 +101,9 @@ create temp view do_end_attempts as select null as now;
 create temp trigger end_attempts instead of insert on do_end_attempts
 begin
   insert into attempts (seq, finished_at, started_at, attempt, worker, outcome,
-                                   error_type, error_message, error_traceback)
+                        error_type, error_message, error_traceback, settled_under)
   select j.seq, new.now, j.started_at, j.attempt, j.worker, coalesce(m.reason, m.state),
-         m.error_type, m.error_message, m.error_traceback
+         m.error_type, m.error_message, m.error_traceback, iif(m.crashed, null, j.lease_token)
   from moved as m cross join jobs as j using (seq)
   where m.state <> 'done';
 
@@ -115,6 +115,7 @@ begin
       crashes = crashes + m.crashed, version = version + 1, updated_at = new.now,
       run_at = coalesce(m.run_at, jobs.run_at),
       finished_at = iif(m.state in ('done', 'failed', 'cancelled'), new.now, null),
+      settled_under = iif(m.state = 'done', lease_token, null),
       lease_token = null, lease_expires_at = null
   from moved as m
   where jobs.seq = +m.seq;
@@ -388,8 +389,8 @@ begin
   );
 
   -- The attempt that succeeded was told by the job's own row.
-  insert into attempts (seq, finished_at, started_at, attempt, worker, outcome)
-  select j.seq, j.finished_at, j.started_at, j.attempt, j.worker, 'done'
+  insert into attempts (seq, finished_at, started_at, attempt, worker, outcome, settled_under)
+  select j.seq, j.finished_at, j.started_at, j.attempt, j.worker, 'done', j.settled_under
   from moved as m cross join jobs as j using (seq)
   where m.was = 'done';
 
@@ -668,7 +669,7 @@ begin
         j.run_at, p.traceparent,
         json(iif(exists (select 1 from queues as q where q.name = j.queue and q.most is not null),
                  'true', 'false')),
-        (select s.body from saves as s where s.seq = m.seq)
+        (select s.body from saves as s where s.seq = m.seq), json(coalesce(j.tags, '[]'))
       )
       order by j.priority desc, j.run_at, j.seq
     )

@@ -50,13 +50,14 @@ class Feeder:
         self._settings = settings
         self._now = now
         self._take = take
+        self._bell = store.doorbell.branch()  # free hands here are nobody else's news
         self._hungry = True  # the queue may hold more than the last claim brought
         self.quiet = False
 
     def stop(self) -> None:
         """Claims no more."""
         self.quiet = True
-        self._store.doorbell.ring()
+        self._bell.ring()
 
     def hand_is_free(self, job: Claimed | None = None) -> None:
         """A slot is idle now, after `job` when it ran one."""
@@ -66,7 +67,7 @@ class Feeder:
             or self._limits.may_hold_more(job.queue)
             or job.type in self._type_limits
         ):
-            self._store.doorbell.ring()
+            self._bell.ring()
 
     async def run(self, send: trio.MemorySendChannel[Work]) -> None:
         """Claims for idle slots when there may be jobs: the doorbell rang, or more is known."""
@@ -80,7 +81,7 @@ class Feeder:
                         await self._hand_over(self._type_limits.unlimited, idle - got, send)
                         self._hungry = True
                 else:
-                    await self._store.doorbell.wait(self._settings.poll_interval)
+                    await self._bell.wait(self._settings.poll_interval)
                     self._hungry = True  # silence counts as a ring: the poll beneath the doorbell
 
     async def _hand_over(

@@ -41,7 +41,7 @@ class PostgresServer:
         self.watchdog = Watchdog()
         self.statements = Statements()
         self.clock = DatabaseClock()
-        self.identity = "postgres-" + secrets.token_hex(8)
+        self.identity = "process-" + secrets.token_hex(8)
         self.url = url
         self._durable = durable
         self._visitor = visitor
