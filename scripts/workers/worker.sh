@@ -3,7 +3,7 @@
 #
 # A job's input is {"seconds": 2, "fail": "why"}, both optional. The answers come without spaces and
 # there is one job in them, so a regular expression reads them; with more of either, take jq.
-set -uo pipefail
+set -muo pipefail # m: what runs in the background is a group of its own, to be killed as one
 
 server=${TRIO_JOBS_SERVER:-http://127.0.0.1:8080} type=${1:-demo} name=$(hostname)/$$ lease=10
 auth=(${TRIO_JOBS_TOKEN:+-H "Authorization: Bearer $TRIO_JOBS_TOKEN"})
@@ -31,7 +31,7 @@ heartbeats() { # heartbeats PID: keeps the job; stops it when it has to end, or 
     told=$(call "jobs/$id/heartbeat" -H "$token")
     case $? in 22) break ;; 0) [[ $told == *'"cancel":null'* ]] || break ;; esac
   done
-  touch "$files/cancelled" && kill "$1"
+  touch "$files/cancelled" && kill -- -"$1"
 }
 
 end() { # waits for a process to its end, whatever signals come
@@ -41,7 +41,7 @@ end() { # waits for a process to its end, whatever signals come
 
 while [[ -z $stopping ]]; do
   json claim "{\"worker\":\"$name\",\"types\":[\"$type\"],\"lease\":$lease,\"wait\":20}" >"$files/answer" &
-  if ! wait $!; then [[ -n $stopping ]] && kill $! || sleep 1; continue; fi
+  if ! wait $!; then [[ -n $stopping ]] && kill -- -$! || sleep 1; continue; fi
   answer=$(<"$files/answer")
   [[ $(member directive "$answer") == stop ]] && stopping=yes
   id=$(member id "$answer") || continue
@@ -55,6 +55,6 @@ while [[ -z $stopping ]]; do
   else
     call "jobs/$id/fail" -H "$token" -H 'Content-Type: text/plain' --data-binary "@$files/error"
   fi
-  kill $beats 2>/dev/null
+  kill -- -$beats 2>/dev/null
   rm -f "$files/cancelled"
 done >&2
