@@ -33,9 +33,7 @@ class Connection:
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         await self._stream.send_all(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-        head_, _, rest = (await self._until(lambda: b"\r\n\r\n" in self._data)).partition(
-            b"\r\n\r\n"
-        )
+        head_, _, _ = (await self._until(lambda: b"\r\n\r\n" in self._data)).partition(b"\r\n\r\n")
         length = int(head_.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         size = len(head_) + 4 + length
         await self._until(lambda: len(self._data) >= size)
@@ -117,7 +115,7 @@ async def crowd(server: Server, workers: int, idle: float) -> None:
         many = workers // 2
         posted = time.perf_counter()
         await poster.post("/jobs", [{"type": TYPE}] * many)
-        while len(got) < many:
+        while len(got) < many:  # noqa: ASYNC110
             await trio.sleep(0.01)
         took = max(at for _, at in got) - posted
         print(f"… {many} jobs at once: as many have one each after {took * 1e3:.0f} ms")
