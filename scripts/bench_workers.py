@@ -33,7 +33,8 @@ class Connection:
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         await self._stream.send_all(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-        head_, _, _ = (await self._until(lambda: b"\r\n\r\n" in self._data)).partition(b"\r\n\r\n")
+        come = await self._until(lambda: b"\r\n\r\n" in self._data)
+        head_ = come.partition(b"\r\n\r\n")[0]
         length = int(head_.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         size = len(head_) + 4 + length
         await self._until(lambda: len(self._data) >= size)
@@ -85,6 +86,7 @@ class Server:
 async def crowd(server: Server, workers: int, idle: float) -> None:
     """All wait; then there is one job."""
     got: list[tuple[int, float]] = []
+    many, all_have_one = workers // 2, trio.Event()
     before = server.memory()
     connections = [await server.connect() for _ in range(workers)]
     print(f"{workers} idle connections: {server.memory() - before:.1f} MB")
@@ -93,6 +95,8 @@ async def crowd(server: Server, workers: int, idle: float) -> None:
         wish = {"worker": f"crowd/{n}", "types": [TYPE], "wait": 55}
         if (await connection.post("/worker/claim", wish))["jobs"]:
             got.append((n, time.perf_counter()))
+            if len(got) == many:
+                all_have_one.set()
 
     async with trio.open_nursery() as nursery:
         for n, connection in enumerate(connections):
@@ -112,11 +116,9 @@ async def crowd(server: Server, workers: int, idle: float) -> None:
             got.clear()
         used = (server.seconds() - cpu) / 10
         print(f"… CPU for such a job, and half a second: {used * 1e3:.0f} ms")
-        many = workers // 2
         posted = time.perf_counter()
         await poster.post("/jobs", [{"type": TYPE}] * many)
-        while len(got) < many:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+        await all_have_one.wait()
         took = max(at for _, at in got) - posted
         print(f"… {many} jobs at once: as many have one each after {took * 1e3:.0f} ms")
         nursery.cancel_scope.cancel()
