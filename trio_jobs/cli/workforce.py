@@ -45,8 +45,8 @@ def _print(rows: list[dict[str, Any]], output: str | None) -> None:
         if not rows:
             click.echo("none", err=True)
             return
-        own = {"name": "the service"}
-        rows = [_elsewhere(row) if "seen_at" in row else own | row for row in rows]
+        rows = sorted(rows, key=lambda row: "seen_at" not in row)  # they have names, which go first
+        rows = [_elsewhere(row) if "seen_at" in row else row for row in rows]
     names = dict.fromkeys(name for row in rows for name in row)
     print_rows(rows, output, [name for name in names if _fits(rows, name)], "type")
 
