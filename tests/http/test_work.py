@@ -581,3 +581,13 @@ async def test_why_knows_of_workers_elsewhere(tmp_path: Path, autojump_clock: ob
         assert (await api.get(f"/jobs/{id_}/why"))["reasons"] == [reason]
         await settle(api, await claim(api), "release")
         assert (await api.get(f"/jobs/{id_}/why"))["reasons"] == []
+
+
+@pytest.mark.parametrize("worker", ["", "process-7", "a b"])
+@pytest.mark.parametrize("name", ["claim", "heartbeat", "settle"])
+async def test_a_worker_has_a_name(
+    api: Api, autojump_clock: object, name: str, worker: str
+) -> None:
+    more = {"types": ["resize"]} if name == "claim" else {"jobs": []}
+    reply = await ask(api, name, worker=worker, **more)
+    assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, "/worker")

@@ -39,10 +39,8 @@ async def heartbeat(call: Call) -> Answer:
     """
     said = await json_body(call, _words, limit(call.settings)) if call.body else WordsRequest()
     token = call.header(b"lease-token")
-    given = msgspec.structs.asdict(said)
-    [beaten], _ = await call.service.working.heartbeat(
-        "", [beat(BeatRequest(id=call.id, lease_token=token, **given), "")]
-    )
+    request = BeatRequest(id=call.id, lease_token=token, **msgspec.structs.asdict(said))
+    [beaten] = await call.service.working.beat([beat(request, "")])
     if beaten.seconds is None:
         raise _lost(call)
     return Answer(200, msgspec.json.encode(beaten_view(beaten)))
@@ -94,7 +92,7 @@ def _lease(call: Call) -> Lease:
 
 
 async def _ended(call: Call, end: End) -> Answer:
-    [ended], _ = await call.service.working.settle("", [end])
+    [ended] = await call.service.working.end([end])
     if ended.state is None:
         raise _lost(call)
     return Answer(200, msgspec.json.encode(ended_view(ended)))

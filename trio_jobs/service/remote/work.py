@@ -91,26 +91,29 @@ class Working:
         return await self._jobs(worker, wish, None)
 
     async def heartbeat(self, worker: str, beats: Sequence[Beat]) -> tuple[list[Beaten], Directive]:
-        """See `Leases.beat`. A `worker` without a name is nobody's business."""
-        if worker:
-            check_worker(worker)
-            self._remotes.saw(worker)
-        beaten = await self._leases.beat(beats, self._now(), self._grant)
-        return beaten, self._remotes.directive(worker)
+        """See `beat`; and the worker is there."""
+        check_worker(worker)
+        self._remotes.saw(worker)
+        return await self.beat(beats), self._remotes.directive(worker)
+
+    async def beat(self, beats: Sequence[Beat]) -> list[Beaten]:
+        """See `Leases.beat`."""
+        return await self._leases.beat(beats, self._now(), self._grant)
+
+    async def end(self, ends: Sequence[End]) -> list[Ended]:
+        """See `Leases.end`."""
+        return await self._leases.end(ends, self._now(), self._grant)
 
     async def settle(
         self, worker: str, ends: Sequence[End], wish: Wish | None = None
     ) -> tuple[list[Ended], Told]:
-        """See `Leases.end`; and jobs, as `claim`: what ends makes room for what starts, all in one
+        """See `end`; and jobs, as `claim`: what ends makes room for what starts, all in one
         transaction if there is something.
         """
-        if worker:
-            check_worker(worker)
+        check_worker(worker)
         if wish is None:
-            if worker:
-                self._remotes.saw(worker)
-            ended = await self._leases.end(ends, self._now(), self._grant)
-            return ended, Told([], self._remotes.directive(worker))
+            self._remotes.saw(worker)
+            return await self.end(ends), Told([], self._remotes.directive(worker))
         wish = self._allowed(checked(wish, "/claim"))
         self._remotes.saw(worker, wish.types, wish.queues)
         jobs: list[Claimed] = []
