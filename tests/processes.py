@@ -81,8 +81,10 @@ def running(directory: Path, *options: str, command: Sequence[str] = SERVE) -> I
         )
     try:
         service = Service(process, log)
-        with service.http:
+        try:
             yield service
+        finally:
+            service.http.close()  # of the client that it has by now
     finally:
         process.kill()
         process.wait()

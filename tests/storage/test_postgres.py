@@ -194,7 +194,8 @@ def test_every_query_is_understood_and_asked_for_by_name(backend: PostgresBacken
             pass
 
     trio.run(make)
-    statements, parts = Statements(), {"head", "matches", "matches_otherwise", "unfinished"}
+    statements = Statements()
+    parts = {"head", "matches", "matches_otherwise", "patience", "unfinished"}
     storage = Path(queries.__file__).parent
     code = "".join(file.read_text() for file in storage.rglob("*.py"))
     for name in queries.load("postgres.sql"):

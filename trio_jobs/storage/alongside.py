@@ -6,6 +6,7 @@ rings for them. PostgreSQL tells them.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from ..errors import Conflict, InvalidInput, StoreError
@@ -53,7 +54,7 @@ def enqueue_in(db: Connection, job: NewJob) -> str:
 def _check(db: Any) -> None:
     if not db.in_transaction:
         raise ValueError(NOT_BEGUN)
-    [[version]] = db.execute("select sqlite_version()", ())
+    [[version]] = _run(db, "version")
     if tuple(map(int, version.split("."))) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         raise StoreError(
@@ -64,12 +65,18 @@ def _check(db: Any) -> None:
 
 def _on_postgres(db: Any, job: NewJob, row: str) -> str:
     from .postgres.nul import hidden  # psycopg is there, then
-    from .postgres.statements import Statements
 
     if db.autocommit and not db.info.transaction_status:
         raise ValueError(NOT_BEGUN)
-    [[id_]] = db.execute(f"select {Statements().schema}.store_one(%s::jsonb)", (hidden(row),))
+    [[id_]] = db.execute(_store_one(), (hidden(row),))
     return job.id if id_ == job.id else _standing_in(job, id_)
+
+
+@cache
+def _store_one() -> bytes:
+    from .postgres.statements import Statements  # reads and hashes all of its SQL
+
+    return Statements().sql("store_one")
 
 
 def _holder(db: Connection, job: NewJob, row: str) -> str:

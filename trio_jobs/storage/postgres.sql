@@ -5,23 +5,23 @@
 -- pooler may give each transaction another one: settings are local to a transaction, and nothing is
 -- prepared.
 
--- name: begin
--- Durability and patience of a transaction, and the number of its first change. That draws the id of
--- the transaction now, before any change can be written.
-begin;
-set local synchronous_commit = on;
+-- name: patience
+-- That of a transaction, and the number of its first change: which draws the id of the transaction
+-- now, before any change can be written.
 set local statement_timeout = '8s';
 set local lock_timeout = '2s';
 set local idle_in_transaction_session_timeout = '12s';
 select (pg_current_xact_id()::text::bigint << 20)
 
+-- name: begin
+begin;
+set local synchronous_commit = on;
+{patience}
+
 -- name: begin_relaxed
 begin;
 set local synchronous_commit = off;
-set local statement_timeout = '8s';
-set local lock_timeout = '2s';
-set local idle_in_transaction_session_timeout = '12s';
-select (pg_current_xact_id()::text::bigint << 20)
+{patience}
 
 -- name: begin_read
 -- As in the functions, plans must not depend on statistics that were true for an empty table.
@@ -47,6 +47,10 @@ select e ->> 0, e ->> 1, s.shard, (e ->> 2)::bigint
 from jsonb_array_elements(%s::jsonb) as e, (select %s::smallint as shard) as s
 order by 1, 2
 on conflict (queue, state, shard) do update set n = counts.n + excluded.n
+
+-- name: store_one
+-- For a connection of psycopg's that somebody else has opened.
+select procedures.store_one(%s::jsonb)
 
 -- name: do_settle
 select * from procedures.do_settle($1, $2, $3)

@@ -505,6 +505,9 @@ select json_group_array(json_array(queue, state, n)) from counts where n <> 0
 select json_group_array(json_array(queue, state, n))
 from (select queue, state, count(*) as n from jobs group by queue, state order by queue, state)
 
+-- name: version
+select sqlite_version()
+
 -- In a transaction of somebody else's: one job, as an array in the order of records.NewJob. The
 -- procedures do the same for many, but are temporary tables that would hide the caller's own.
 -- name: lapse
