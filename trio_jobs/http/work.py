@@ -16,7 +16,7 @@ from ..job import Error
 from ..service import OTHERS, Scope
 from ..service.remote import MOST_JOBS, Beat, Beaten, End, Ended, Ending, Told, Wish, Words
 from ..service.remote.checks import check_after, check_timeout, check_words
-from ..storage.records import Claimed, is_json
+from ..storage.records import Claimed, Progress, is_json
 from . import strict, work_words
 from .answer import Answer
 from .bodies import JSON, json_body
@@ -134,7 +134,9 @@ def words(request: WordsRequest, pointer: str) -> Words:
         for line in request.logs
     ]
     saved = None if request.save is UNSET else bytes(request.save).decode()
-    said = Words(request.progress, logs, saved)
+    far = request.progress
+    progress = None if far is None else Progress(far.done, far.total, far.note)
+    said = Words(progress, logs, saved)
     check_words(said, pointer)
     return said
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..job import Reason
 from ..service.remote import LEASE, MAX_LEASE, MIN_LEASE, MOST_JOBS, MOST_TYPES
-from ..storage.records import Lease, Progress
+from ..storage.records import Lease
 from ..storage.remote import Directive
 from .problems import Malformed
 from .words import BackoffWish, Delay, Duration, JobId, Name, StateWord, Wait, says
@@ -70,11 +70,19 @@ class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     level: str = "INFO"
 
 
+class ProgressRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How far a job is, in units of its own."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
+
+
 class WordsRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What an attempt may say at any time: how far it is, lines for its log, and what the next
     attempt is to find as `saved`."""
 
-    progress: Progress | None = None
+    progress: ProgressRequest | None = None
     logs: list[str | LineRequest] = []
     save: Raw | UnsetType = UNSET
 
