@@ -20,12 +20,11 @@ WorkerName = Annotated[str, says(pattern="^(?!process-)[A-Za-z0-9_.:/@-]{1,100}$
 LeaseToken = Annotated[str, says(pattern=r"^[0-9a-f]{1,15}\.[0-9]{1,5}(\.[0-9]{1,3})?$")]
 Types = Annotated[list[Name], says(minItems=1, maxItems=MOST_TYPES)]
 Shares = Annotated[
-    dict[str, int],
+    dict[str, Annotated[int, says(minimum=0, maximum=MOST_JOBS)]],
     says(
         minProperties=1,
         maxProperties=MOST_TYPES,
         propertyNames={"pattern": r"^(\*|[A-Za-z0-9_.:-]{1,64})$"},
-        additionalProperties={"type": "integer", "minimum": 0, "maximum": MOST_JOBS},
     ),
 ]
 Most = Annotated[int, says(minimum=1, maximum=MOST_JOBS)]
