@@ -32,7 +32,7 @@ def test_workers_elsewhere_are_listed_and_told(ask, place, elsewhere):
 def test_a_table_has_a_line_for_each(ask, place, elsewhere):
     table = ask("workers", *place, "-o", "table").stdout.splitlines()
     [line] = [line for line in table if elsewhere in line]
-    assert line.split()[-4:-1] == ["0", "resize", "run"]
+    assert {"0", "resize", "run"} < set(line.split())
 
 
 def test_who_is_meant_must_be_said_and_be_there(ask, place):

@@ -85,6 +85,10 @@ async def test_a_claimed_job_has_all_that_a_worker_needs(api: Api, autojump_cloc
         "max_attempts": 5,
         "lease_seconds": 45,
         "deadline_seconds": 9,
+        "timeout": 9,
+        "expires_seconds": None,
+        "backoff": None,
+        "crashes": 0,
         "payload": base64.b64encode(b'{"w": 3}').decode(),
         "input": {"w": 3},
         "content_type": "application/json",
@@ -119,6 +123,23 @@ async def test_a_claim_brings_no_more_than_it_asks_for_and_only_from_its_queues(
     assert [job["queue"] for job in told["jobs"]] == ["a", "a"]
     told = await said(api, "claim", types=["resize", "other"], queues=["b", "c"], max=9)
     assert [job["queue"] for job in told["jobs"]] == ["b"]
+
+
+async def test_a_claim_may_say_how_many_of_each_queue(api: Api, autojump_clock: object) -> None:
+    for queue in ("a", "a", "b", "b", "c"):
+        await post(api, queue=queue)
+    told = await said(api, "claim", types=["resize"], queues={"a": 1, "*": 2}, max=9)
+    assert [job["queue"] for job in told["jobs"]] == ["a", "b", "b"]
+
+
+async def test_a_worker_knows_best_how_long_jobs_take_that_are_unknown_here(
+    api: Api, autojump_clock: object
+) -> None:
+    await post(api)
+    job = await claim(api, lease=200)
+    await trio.sleep(101)  # more than job_timeout
+    assert (await beat(api, job, timeout=500))["cancel"] is None
+    assert (await beat(api, job))["cancel"] == "timeout"
 
 
 async def test_who_waits_gets_the_job_when_it_comes(api: Api, autojump_clock: object) -> None:
@@ -230,6 +251,9 @@ async def test_ends_are_accepted_while_the_service_stops(api: Api, autojump_cloc
         ({"types": []}, "/types"),
         ({"types": ["a b"]}, "/types/0"),
         ({"types": ["a"], "queues": []}, "/queues"),
+        ({"types": ["a"], "queues": ["*"]}, "/queues"),
+        ({"types": ["a"], "queues": {"a b": 1}}, "/queues"),
+        ({"types": ["a"], "queues": {"a": -1}}, "/queues"),
         ({"types": ["a"], "max": 0}, "/max"),
         ({"types": ["a"], "max": 1001}, "/max"),
         ({"types": ["a"], "lease": 9.9}, "/lease"),

@@ -77,6 +77,22 @@ async def test_a_directive_travels_in_each_answer(api: Api, autojump_clock: obje
     assert (await remote(api))[0]["directive"] == "stop"
 
 
+async def test_who_is_seen_while_he_is_told_is_told(api: Api, autojump_clock: object) -> None:
+    read = api.store.roster
+
+    async def roster() -> Any:
+        found = await read()
+        api.service.working._remotes.saw("a/1", ["resize"])
+        api.store.roster = read
+        return found
+
+    api.store.roster = roster
+    assert (await ask(api, "/workers/stop", workers=["a/1"])).status == 200
+    assert (await claim(api, "a/1")).json["directive"] == "stop"
+    await trio.sleep(2)
+    assert (await claim(api, "a/1")).json["directive"] == "stop"
+
+
 async def test_a_quiet_worker_gets_nothing_until_it_may_go_on(
     api: Api, autojump_clock: object
 ) -> None:

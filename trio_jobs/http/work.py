@@ -13,10 +13,10 @@ from msgspec import UNSET, Raw
 from ..config import Settings
 from ..errors import Denied, InvalidInput, Unavailable
 from ..job import Error
-from ..service import Scope
+from ..service import OTHERS, Scope
 from ..service.remote import MOST_JOBS, Beat, Beaten, End, Ended, Ending, Told, Wish, Words
-from ..service.remote.checks import check_after, check_words
-from ..storage.records import Claimed, is_json
+from ..service.remote.checks import check_after, check_timeout, check_words
+from ..storage.records import Claimed, Progress, is_json
 from . import strict, work_words
 from .answer import Answer
 from .bodies import JSON, json_body
@@ -108,12 +108,23 @@ def _demand_few(jobs: Sequence[Any]) -> None:
 
 
 def _wish(request: WishRequest) -> Wish:
-    return Wish(request.types, request.queues, request.max, request.lease, request.wait)
+    queues = request.queues
+    if isinstance(queues, list) and OTHERS in queues:
+        raise InvalidInput("leave queues out for all of them", "/queues")
+    return Wish(
+        request.types,
+        dict.fromkeys(queues, request.max) if isinstance(queues, list) else queues,
+        request.max,
+        request.lease,
+        request.wait,
+        request.last_chance,
+    )
 
 
 def beat(request: BeatRequest, pointer: str) -> Beat:
     lease, seconds = lease_of(job_id(request.id), request.lease_token)
-    return Beat(lease, seconds, words(request, pointer))
+    check_timeout(request.timeout, pointer)
+    return Beat(lease, seconds, words(request, pointer), request.timeout)
 
 
 def words(request: WordsRequest, pointer: str) -> Words:
@@ -123,7 +134,9 @@ def words(request: WordsRequest, pointer: str) -> Words:
         for line in request.logs
     ]
     saved = None if request.save is UNSET else bytes(request.save).decode()
-    said = Words(request.progress, logs, saved)
+    far = request.progress
+    progress = None if far is None else Progress(far.done, far.total, far.note)
+    said = Words(progress, logs, saved)
     check_words(said, pointer)
     return said
 
@@ -180,12 +193,14 @@ def error(said: ErrorRequest | str | None) -> Error | None:
 
 
 def _jobs(call: Call, told: Told, wish: WishRequest) -> list[ClaimedView]:
+    working = call.service.working
     return [
-        _claimed_view(job, wish.lease, call.service.working.seconds_left(job)) for job in told.jobs
+        _claimed_view(job, wish.lease, working.seconds_left(job), call.service.now())
+        for job in told.jobs
     ]
 
 
-def _claimed_view(job: Claimed, lease: float, deadline: float) -> ClaimedView:
+def _claimed_view(job: Claimed, lease: float, deadline: float, now: float) -> ClaimedView:
     view = ClaimedView(
         id=job.id,
         type=job.type,
@@ -195,6 +210,10 @@ def _claimed_view(job: Claimed, lease: float, deadline: float) -> ClaimedView:
         lease_token=token_of(job.lease, lease),
         lease_seconds=lease,
         deadline_seconds=round(deadline, 3),
+        timeout=job.timeout,
+        expires_seconds=None if job.deadline is None else round(max(0, job.deadline - now), 3),
+        backoff=job.backoff,
+        crashes=job.crashes,
         payload=job.payload,
         content_type=job.content_type,
         saved=None if job.saved is None else Raw(job.saved.encode()),

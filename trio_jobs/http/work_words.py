@@ -8,10 +8,10 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..job import Reason
 from ..service.remote import LEASE, MAX_LEASE, MIN_LEASE, MOST_JOBS, MOST_TYPES
-from ..storage.records import Lease, Progress
+from ..storage.records import Lease
 from ..storage.remote import Directive
 from .problems import Malformed
-from .words import Delay, JobId, Name, StateWord, Wait, says
+from .words import BackoffWish, Delay, Duration, JobId, Name, StateWord, Wait, says
 
 SAMPLE = "host-1/4711"
 LOST: Literal["lease-lost"] = "lease-lost"
@@ -19,6 +19,14 @@ LOST: Literal["lease-lost"] = "lease-lost"
 WorkerName = Annotated[str, says(pattern="^(?!process-)[A-Za-z0-9_.:/@-]{1,100}$")]
 LeaseToken = Annotated[str, says(pattern=r"^[0-9a-f]{1,15}\.[0-9]{1,5}(\.[0-9]{1,3})?$")]
 Types = Annotated[list[Name], says(minItems=1, maxItems=MOST_TYPES)]
+Shares = Annotated[
+    dict[str, Annotated[int, says(minimum=0, maximum=MOST_JOBS)]],
+    says(
+        minProperties=1,
+        maxProperties=MOST_TYPES,
+        propertyNames={"pattern": r"^(\*|[A-Za-z0-9_.:-]{1,64})$"},
+    ),
+]
 Most = Annotated[int, says(minimum=1, maximum=MOST_JOBS)]
 LeaseTime = Annotated[float, says(minimum=MIN_LEASE, maximum=MAX_LEASE)]
 Stop = Annotated[Reason, says(enum=[Reason.CANCELLED, Reason.TIMEOUT, Reason.DEADLINE])]
@@ -28,17 +36,21 @@ _TOKEN = re.compile(r"([0-9a-f]{1,16})\.([0-9]{1,5}(?:\.[0-9]{1,3})?)\Z")
 
 
 class WishRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Jobs of these types, from these queues (all, unless some are named)."""
+    """Jobs of these types, from these queues (all, unless some are named); or so many of each
+    queue, `*` for all others together."""
 
     types: Types
-    queues: Types | None = None
+    queues: Types | Shares | None = None
     max: Most = 1
     lease: LeaseTime = LEASE
     wait: Wait = 0.0
+    last_chance: bool = True
 
 
 class ClaimRequest(WishRequest, kw_only=True):
-    """… for this worker. `wait`: seconds (≤ 55) to wait for one when there is none."""
+    """… for this worker. `wait`: seconds (≤ 55) to wait for one when there is none. One of them may
+    be a job that one more crash will quarantine; a careful worker runs one of those at a time, and
+    says `last_chance` false meanwhile."""
 
     EXAMPLE: ClassVar = {
         "worker": SAMPLE,
@@ -57,11 +69,19 @@ class LineRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     level: str = "INFO"
 
 
+class ProgressRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How far a job is, in units of its own."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
+
+
 class WordsRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What an attempt may say at any time: how far it is, lines for its log, and what the next
     attempt is to find as `saved`."""
 
-    progress: Progress | None = None
+    progress: ProgressRequest | None = None
     logs: list[str | LineRequest] = []
     save: Raw | UnsetType = UNSET
 
@@ -69,8 +89,12 @@ class WordsRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BeatRequest(WordsRequest, kw_only=True):
+    """`timeout` is how long such jobs may take, if the job does not say so itself and the service
+    has no handler for its type."""
+
     id: JobId
     lease_token: LeaseToken
+    timeout: Duration | None = None
 
 
 class HeartbeatRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -145,7 +169,9 @@ class FailRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class ClaimedView(msgspec.Struct, kw_only=True):
     """`payload` is base64; `input` is the same as JSON, when it is JSON. `lease_token` goes with
     whatever is said of this attempt; in `lease_seconds` it is lost unless a heartbeat comes.
-    `deadline_seconds` is when the attempt is told to stop."""
+    `deadline_seconds` is when the attempt is told to stop. `timeout` (of an attempt), `backoff` and
+    `expires_seconds` (until the job's own deadline) are what the job itself asks for; it was there
+    for so many `crashes` of its worker."""
 
     id: JobId
     type: str
@@ -155,6 +181,10 @@ class ClaimedView(msgspec.Struct, kw_only=True):
     lease_token: LeaseToken
     lease_seconds: float
     deadline_seconds: float
+    timeout: float | None
+    expires_seconds: float | None
+    backoff: BackoffWish
+    crashes: int
     payload: bytes
     input: Raw | UnsetType = UNSET
     content_type: str

@@ -3,14 +3,14 @@
 from .bulk import BulkAction, BulkProgress, BulkReport, silent
 from .desk import Placed
 from .filters import is_path
-from .grant import ANYBODY, NOBODY, Grant, Scope
+from .grant import ANYBODY, NOBODY, OTHERS, Grant, Scope
 from .health import Check
 from .order import Checks, Order
 from .remote import Working
 from .service import Service
 from .tokens import Tokens
 from .watch import Subscription, Watch
-from .why import OTHERS, Hands, Obstacle, Why
+from .why import Hands, Obstacle, Why
 
 __all__ = [
     "ANYBODY",

@@ -1,6 +1,6 @@
 """What a caller may do: which calls, and which jobs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -8,6 +8,9 @@ import msgspec
 
 from ..errors import Denied
 from ..storage.wishes import Filter
+
+OTHERS = "*"
+"""All queues together that are not named."""
 
 
 class Scope(StrEnum):
@@ -58,20 +61,22 @@ class Grant(NamedTuple):
             filter, types=_both(filter.types, self.types), queues=_both(filter.queues, self.queues)
         )
 
-    def work(self, types: Collection[str], queues: Collection[str] | None) -> list[str] | None:
-        """The queues (None: all) that jobs of these types may be claimed from; raises Denied.
+    def work(
+        self, types: Collection[str], queues: Mapping[str, int] | None, most: int
+    ) -> Mapping[str, int] | None:
+        """How many jobs of these types may be claimed from which queue (None: any); raises Denied.
 
         A worker that asks for more than it may have is told so: it would wait in vain.
         """
-        for what, names, allowed in (
-            ("type", types, self.types),
-            ("queue", queues or (), self.queues),
-        ):
+        named = [name for name in queues or () if name != OTHERS]
+        for what, names, allowed in (("type", types, self.types), ("queue", named, self.queues)):
             if denied := [name for name in names if not _allows(allowed, name)]:
                 raise Denied(f"The token is not good for jobs of the {what} {denied[0]}.")
-        if queues is None:
-            return None if self.queues is None else sorted(self.queues)
-        return list(queues)
+        if self.queues is None:
+            return queues
+        others = most if queues is None else queues.get(OTHERS, 0)
+        given = {name: queues[name] for name in named} if queues else {}
+        return dict.fromkeys(sorted(self.queues), others) | given
 
     def covers_queue(self, queue: str) -> bool:
         """Is all that is in this queue?"""

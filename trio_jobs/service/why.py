@@ -8,9 +8,9 @@ from ..job import CRASHES_ALLOWED, Reason, State
 from ..storage.base import Store
 from ..storage.records import Job
 from ..storage.watching import QueueInfo
+from .grant import OTHERS
 
 MOST_COUNTED = 10_000
-OTHERS = "*"
 
 
 class Hands(NamedTuple):

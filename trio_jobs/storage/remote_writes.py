@@ -31,7 +31,7 @@ class Saw(Write):
 class Direct(Write):
     names: Sequence[str]
     directive: Directive
-    order = 10
+    order = 11  # behind Saw: whoever was just seen can be told
     rings = ""
 
     def run(self, db: Session) -> set[str]:

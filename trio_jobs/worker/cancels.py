@@ -6,7 +6,7 @@ import trio
 
 from ..errors import Unavailable
 from ..job import Reason
-from ..storage.base import Store
+from ..storage.work import WorkStore
 from .running import Running
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ LOOK = 0.25  # other processes ring no bell here
 class Cancels:
     """Asks only while something runs."""
 
-    def __init__(self, store: Store, running: Running) -> None:
+    def __init__(self, store: WorkStore, running: Running) -> None:
         self._store = store
         self._running = running
 

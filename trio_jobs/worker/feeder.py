@@ -9,8 +9,8 @@ from .. import clock
 from ..config import Settings
 from ..errors import Unavailable
 from ..executor.attempt import Attempt
-from ..storage.base import Store
 from ..storage.records import Claimed
+from ..storage.work import WorkStore
 from .hand import Hand
 from .queue_limits import QueueLimits
 from .running import Running
@@ -32,7 +32,7 @@ class Feeder:
 
     def __init__(
         self,
-        store: Store,
+        store: WorkStore,
         hand: Hand,
         running: Running,
         limits: QueueLimits,

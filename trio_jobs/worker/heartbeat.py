@@ -16,8 +16,9 @@ from contextlib import closing, suppress
 import trio
 
 from ..errors import Unavailable
-from ..storage.base import Pulse, Store
+from ..storage.base import Pulse
 from ..storage.records import Lease
+from ..storage.work import WorkStore
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        store: Store,
+        store: WorkStore,
         leases: dict[str, Lease],
         *,
         lease: float,

@@ -9,8 +9,8 @@ from .. import clock
 from ..errors import Unavailable
 from ..executor.attempt import Attempt
 from ..executor.diary import Line, Said
-from ..storage.base import Store
 from ..storage.records import Claimed, LogLine, Progress, Report
+from ..storage.work import WorkStore
 from .running import Running
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Reporter:
     """
 
     def __init__(
-        self, store: Store, running: Running, *, now: clock.Now, late: Callable[[Report], None]
+        self, store: WorkStore, running: Running, *, now: clock.Now, late: Callable[[Report], None]
     ) -> None:
         self._store = store
         self._running = running

@@ -10,9 +10,9 @@ from .. import clock
 from ..errors import Unavailable
 from ..logs import about_id
 from ..metrics import WEBHOOK, Metrics
-from ..storage.base import Store
 from ..storage.doorbell import Doorbell
 from ..storage.records import Claimed, Report, Settlement
+from ..storage.work import WorkStore
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Settler:
 
     def __init__(
         self,
-        store: Store,
+        store: WorkStore,
         *,
         now: clock.Now,
         settled: Callable[[Settlement], None],

@@ -19,8 +19,8 @@ from ..logs import about, about_id
 from ..metrics import Metrics
 from ..registry import Registry
 from ..service import OTHERS, Hands
-from ..storage.base import Store
 from ..storage.records import Claimed, Lease, Settlement
+from ..storage.work import WorkStore
 from .cancels import Cancels
 from .feeder import Feeder, Work
 from .hand import Hand
@@ -47,7 +47,7 @@ class Worker:
 
     def __init__(
         self,
-        store: Store,
+        store: WorkStore,
         registry: Registry,
         settings: Settings,
         *,

@@ -1,6 +1,6 @@
 """What a worker elsewhere asks and says, and what it is answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -17,13 +17,15 @@ LONGEST_WAIT = 55.0
 
 class Wish(NamedTuple):
     """Jobs that a worker asks for: at most `most`, each under a lease of so many seconds. With none
-    there, it waits up to `wait` seconds. `queues` None: any."""
+    there, it waits up to `wait` seconds. `queues` has how many of each, and `last_chance` whether
+    one may be on it, as `Store.claim` takes them."""
 
     types: list[str]
-    queues: list[str] | None = None
+    queues: Mapping[str, int] | None = None
     most: int = 1
     lease: float = LEASE
     wait: float = 0.0
+    last_chance: bool = True
 
 
 class Words(NamedTuple):
@@ -41,11 +43,13 @@ NOTHING = Words()
 
 
 class Beat(NamedTuple):
-    """An attempt goes on; its lease is to last for so many seconds from now."""
+    """An attempt goes on; its lease is to last for so many seconds from now. `timeout` is how long
+    it may take, where neither the job nor a handler here says so."""
 
     lease: Lease
     seconds: float
     words: Words = NOTHING
+    timeout: float | None = None
 
 
 class Ending(StrEnum):

@@ -1,10 +1,10 @@
 """What a worker elsewhere may ask for."""
 
 import re
-from collections.abc import Iterable
 
 from ...errors import InvalidInput
 from ...executor.diary import MAX_SAVED
+from ..grant import OTHERS
 from ..order import MAX_SECONDS, check_name, in_range
 from .asks import LONGEST_WAIT, MAX_LEASE, MIN_LEASE, MOST_JOBS, MOST_TYPES, Ending, Wish, Words
 
@@ -26,21 +26,27 @@ def checked(wish: Wish, pointer: str = "") -> Wish:
     for what, some in names.items():
         if some is not None and not 1 <= len(some) <= MOST_TYPES:
             raise InvalidInput(f"{what} has 1 to {MOST_TYPES} names", f"{pointer}/{what}")
-        for at, name in enumerate(some or ()):
-            check_name("a name", name, f"{pointer}/{what}/{at}")
+    for at, name in enumerate(wish.types):
+        check_name("a name", name, f"{pointer}/types/{at}")
+    for name, most in (wish.queues or {}).items():
+        if name != OTHERS:
+            check_name("a name", name, f"{pointer}/queues")
+        _in_range("queues", most, 0, MOST_JOBS, pointer)
     ranges = (("max", wish.most, 1, MOST_JOBS), ("wait", wish.wait, 0, MAX_SECONDS))
     for what, value, low, high in ranges:
         _in_range(what, value, low, high, pointer)
     check_lease(wish.lease, pointer)
-    return wish._replace(
-        types=_once(wish.types),
-        queues=None if wish.queues is None else _once(wish.queues),
-        wait=min(wish.wait, LONGEST_WAIT),
-    )
+    types = list(dict.fromkeys(wish.types))
+    return wish._replace(types=types, wait=min(wish.wait, LONGEST_WAIT))
 
 
 def check_lease(seconds: float, pointer: str) -> None:
     _in_range("lease", seconds, MIN_LEASE, MAX_LEASE, pointer)
+
+
+def check_timeout(seconds: float | None, pointer: str) -> None:
+    if seconds is not None:
+        _in_range("timeout", seconds, 0.001, MAX_SECONDS, pointer)
 
 
 def check_words(words: Words, pointer: str) -> None:
@@ -65,7 +71,3 @@ def _in_range(what: str, value: float, low: float, high: float, pointer: str) ->
     except InvalidInput as error:
         error.pointer = f"{pointer}{error.pointer}"
         raise
-
-
-def _once(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))

@@ -46,7 +46,7 @@ class Leases:
             job = found.get(beat.lease)
             if job is None or job.expires_at is None:
                 continue
-            if (stop := self.judge.stop(job, now)) is None:
+            if (stop := self.judge.stop(job, now, beat.timeout)) is None:
                 going[beat.seconds].append(beat.lease)
             else:
                 left = max(0.0, job.expires_at - now)

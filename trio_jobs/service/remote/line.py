@@ -28,7 +28,7 @@ REST = 2
 """A look for nothing costs the writer something, in a long queue of other types 5 ms: so long,
 times this, is the pause behind it."""
 
-Kind = tuple[frozenset[str], frozenset[str] | None]
+Kind = tuple[frozenset[str], frozenset[tuple[str, int]] | None, bool]
 
 
 class Place:
@@ -47,7 +47,8 @@ class Place:
 
 def kind_of(wish: Wish) -> Kind:
     """Whoever asks for the same gets the same: nothing for one is nothing for all."""
-    return frozenset(wish.types), None if wish.queues is None else frozenset(wish.queues)
+    queues = None if wish.queues is None else frozenset(wish.queues.items())
+    return frozenset(wish.types), queues, wish.last_chance
 
 
 class Line:
@@ -179,9 +180,14 @@ class Line:
 
     async def _claim(self, worker: str, wish: Wish) -> list[Claimed]:
         now = self._now()
-        shares = None if wish.queues is None else dict.fromkeys(wish.queues, wish.most)
         return await self._store.claim(
-            worker, wish.types, wish.most, now, now + wish.lease, queues=shares
+            worker,
+            wish.types,
+            wish.most,
+            now,
+            now + wish.lease,
+            last_chance=wish.last_chance,
+            queues=wish.queues,
         )
 
     def _remove(self, place: Place) -> None:

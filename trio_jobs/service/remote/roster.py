@@ -38,6 +38,7 @@ class Remotes:
         self._due: dict[str, float] = {}  # when it is to be written down again
         self._unwritten: dict[str, Seen] = {}
         self._somebody = trio.Event()
+        self._refreshing = trio.Lock()  # what was read earlier must not replace what is newer
         self.news = trio.Event()
         """Set, and replaced, when somebody is told something else."""
 
@@ -93,6 +94,8 @@ class Remotes:
         for name in names:
             if name not in self._known:
                 raise NotFound(f"No worker {name!r} has been seen in the last {KEPT:.0f} s.")
+        if not self._unwritten.keys().isdisjoint(names):  # seen just now
+            await self.refresh()
         await self._store.direct(names, directive)
         await self.refresh()
         return [self._known[name] for name in names if name in self._known]
@@ -124,6 +127,10 @@ class Remotes:
 
     async def refresh(self) -> None:
         """Writes down who was seen, and reads what all processes have seen."""
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         now = self._now()
         if self._unwritten:
             seen, self._unwritten = self._unwritten, {}

@@ -43,20 +43,22 @@ class Judge:
         assert verdict is not None, "the lease is held"  # noqa: S101 - only a lost one has none
         return verdict
 
-    def stop(self, job: Standing, now: float) -> Reason | None:
-        """Why this attempt has to end now; None: it may go on."""
+    def stop(self, job: Standing, now: float, timeout: float | None = None) -> Reason | None:
+        """Why this attempt has to end now; None: it may go on. `timeout` is what the worker knows
+        of a type that is unknown here."""
         if job.cancel_requested_at is not None:
             return Reason.CANCELLED
         if job.deadline is not None and job.deadline <= now:
             return Reason.DEADLINE
-        timeout = self.timeout(job.type, job.timeout)
+        timeout = self.timeout(job.type, job.timeout, timeout)
         if job.started_at is not None and job.started_at + timeout <= now:
             return Reason.TIMEOUT
         return None
 
-    def timeout(self, type_: str, own: float | None) -> float:
-        """How long an attempt may take: as the job itself says, or its type, or the settings."""
-        return own or self._types.terms(type_).timeout or self._settings.job_timeout
+    def timeout(self, type_: str, own: float | None, theirs: float | None = None) -> float:
+        """How long an attempt may take: as the job itself says, its type, the worker, or else the
+        settings."""
+        return own or self._types.terms(type_).timeout or theirs or self._settings.job_timeout
 
     @staticmethod
     def is_again(end: End, job: Standing) -> bool:

@@ -15,7 +15,7 @@ from ...redaction import Redactor
 from ...storage.base import Store
 from ...storage.records import Claimed
 from ...storage.remote import Directive, RemoteWorker
-from ..grant import ANYBODY, Grant
+from ..grant import ANYBODY, OTHERS, Grant
 from ..types import Types
 from .asks import Beat, Beaten, End, Ended, Told, Wish
 from .checks import check_worker, checked
@@ -85,7 +85,7 @@ class Working:
         """
         check_worker(worker)
         wish = self._allowed(checked(wish))
-        self._remotes.saw(worker, wish.types, wish.queues)
+        self._saw(worker, wish)
         if self._line.closed:
             raise Unavailable("The service is stopping; try again in a moment.", retry_after=5.0)
         return await self._jobs(worker, wish, None)
@@ -115,7 +115,7 @@ class Working:
             self._remotes.saw(worker)
             return await self.end(ends), Told([], self._remotes.directive(worker))
         wish = self._allowed(checked(wish, "/claim"))
-        self._remotes.saw(worker, wish.types, wish.queues)
+        self._saw(worker, wish)
         jobs: list[Claimed] = []
         claim = partial(self._claim_beside, worker, wish, jobs)
         beside = [claim] if self._may_claim(worker) else []
@@ -146,7 +146,11 @@ class Working:
     # ── in parts ──────────────────────────────────────────────────────────────────────────────
 
     def _allowed(self, wish: Wish) -> Wish:
-        return wish._replace(queues=self._grant.work(wish.types, wish.queues))
+        return wish._replace(queues=self._grant.work(wish.types, wish.queues, wish.most))
+
+    def _saw(self, worker: str, wish: Wish) -> None:
+        any_queue = wish.queues is None or OTHERS in wish.queues
+        self._remotes.saw(worker, wish.types, None if any_queue else list(wish.queues or ()))
 
     def _may_claim(self, worker: str) -> bool:
         return not self._line.closed and self._remotes.directive(worker) is Directive.RUN
