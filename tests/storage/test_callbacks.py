@@ -9,6 +9,7 @@ import trio
 
 from trio_jobs.errors import Conflict
 from trio_jobs.job import CRASHES_ALLOWED, Event, State
+from trio_jobs.metrics import Metrics, families
 from trio_jobs.storage.alongside import enqueue_in
 from trio_jobs.storage.records import Job, NewJob
 
@@ -165,13 +166,13 @@ async def test_a_job_that_is_retried_and_ends_again_calls_back_again(store: Any)
 
 
 async def test_of_many_that_end_together_those_call_back_who_have_somebody(store: Any) -> None:
-    jobs = [called() if n % 3 else new_job() for n in range(30)]
+    jobs = [called() if n % 3 else new_job() for n in range(90)]
     await store.enqueue(jobs)
-    held = await claim(store, 30)
+    held = await claim(store, 90)
     await store.settle([settlement(job.lease) for job in held], EPOCH)
     wanted = {job.id for job in jobs if job.callback_url is not None}
     found = [job.id for job in await told(store)]
-    assert (set(found), len(found)) == (wanted, 20)
+    assert (set(found), len(found)) == (wanted, 60)
 
 
 async def test_a_job_that_is_gone_in_the_transaction_of_its_end_has_called_back(
@@ -241,6 +242,14 @@ async def test_a_job_made_in_somebody_elses_transaction_calls_back(
         mine.close()
     await store.cancel([job.id], EPOCH)
     await ends(store, State.CANCELLED)
+
+
+async def test_callbacks_are_counted_as_jobs_that_came(backend: Backend) -> None:
+    metrics = Metrics(["noop", "told"])
+    async with backend.open(callback=telling, metrics=metrics) as store:
+        held = await bring_to(store, State.RUNNING, called())
+        await store.settle([settlement(held.lease)], EPOCH)
+    assert metrics.counts()[families.ENQUEUED]["default", "told"] == 1
 
 
 async def test_the_callback_is_claimed_without_waiting_for_a_poll(backend: Backend) -> None:
