@@ -63,8 +63,8 @@ class Store(Protocol):
     `cancels_bell` when a running one was asked to stop, `changes_bell` when anything has changed;
     each has one listener.
 
-    However a job with a `callback_url` ends, the job that its store's `write.Callback` makes of it is
-    stored in the same transaction.
+    However a job with a `callback_url` ends, the job that the store's `write.Callback` makes of it
+    is stored in the same transaction.
     """
 
     doorbell: Doorbell
