@@ -29,12 +29,12 @@ from trio_jobs.builtin import handlers
 from trio_jobs.config import Settings
 from trio_jobs.job import State
 from trio_jobs.registry import Handler, Registry
-from trio_jobs.service import Order, Service
+from trio_jobs.service import Callbacks, Order, Service
 from trio_jobs.storage import open_store
-from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.worker import Worker
 
 NOOP = Order(type="noop", payload=b'{"n":1}')
+CALLING = Order(type="noop", payload=b'{"n":1}', callback_url="http://bench.invalid/")
 
 
 class Bench:
@@ -45,13 +45,17 @@ class Bench:
         durable = settings.durability == "full"
         if settings.database.startswith("postgres"):
             empty(settings.database)
-            self.store = open_store(settings.database, durable=durable, shared=False)
+            url = settings.database
         else:
-            self.store = SqliteStore(directory / "bench.db", durable=durable)
+            url = f"sqlite:///{directory / 'bench.db'}"
+        callback = Callbacks(settings)
+        self.store = open_store(url, durable=durable, shared=False, callback=callback)
         self.started = trio.Event()
         self.started_at = 0.0
         stamp = Handler("stamp", self._stamp, input=object)
-        self.registry = Registry([*handlers(settings), stamp])
+        unsent = Handler("webhook", _send_nothing, input=object)
+        others = (handler for handler in handlers(settings) if handler.type != "webhook")
+        self.registry = Registry([*others, stamp, unsent])
         self.service = Service(self.store, self.registry, settings)
 
     async def _stamp(self, _input: object, _ctx: object) -> None:
@@ -65,6 +69,10 @@ class Bench:
         )
 
 
+async def _send_nothing(_input: object, _ctx: object) -> None:
+    """Stands for `webhook`: what a callback costs us, not its receiver."""
+
+
 def empty(url: str) -> None:
     """Takes all rows out of a database for benchmarks."""
     import psycopg
@@ -72,9 +80,11 @@ def empty(url: str) -> None:
     if "bench" not in url.rpartition("/")[2]:
         sys.exit(f"{url}: the name of this database must have `bench` in it: it will be emptied")
     with psycopg.connect(url, autocommit=True) as db:
-        if db.execute("select to_regclass('jobs')").fetchone() != (None,):
-            db.execute("truncate jobs, payloads, attempts, counts, logs, changes")
-            db.execute("vacuum analyze jobs")
+        tables = "jobs", "payloads", "attempts", "counts", "logs", "changes", "callbacks"
+        for table in tables:
+            if db.execute("select to_regclass(%s)", (table,)).fetchone() != (None,):
+                db.execute(f"truncate {table}")
+                db.execute(f"vacuum analyze {table}")
 
 
 @asynccontextmanager
@@ -121,9 +131,9 @@ async def enqueue_bulk(settings: Settings, jobs: int, size: int = 1_000) -> floa
         )
 
 
-async def drain(settings: Settings, jobs: int) -> float:
+async def drain(settings: Settings, jobs: int, order: Order = NOOP) -> float:
     async with opened(settings) as bench:
-        await _fill(bench, jobs)
+        await _fill(bench, jobs, order)
         start = time.perf_counter()
         async with working(bench):
             while await bench.unfinished():  # noqa: ASYNC110 - the engine is not to be disturbed
@@ -160,9 +170,9 @@ def plain_inserts(jobs: int) -> float:
         return rate
 
 
-async def _fill(bench: Bench, jobs: int) -> None:
+async def _fill(bench: Bench, jobs: int, order: Order) -> None:
     for first in range(0, jobs, 1_000):
-        await bench.service.enqueue([NOOP] * min(1_000, jobs - first))
+        await bench.service.enqueue([order] * min(1_000, jobs - first))
 
 
 async def _times(count: int, call: Callable[[], Awaitable[object]]) -> None:
@@ -202,6 +212,9 @@ async def main(jobs: int, concurrency: list[int], url: str) -> None:
     for slots in concurrency:
         rate = await drain(Settings(concurrency=slots, database=url), jobs)
         print(f"  drain, {slots:>4} at a time         {rate:>10,.0f} /s")
+    called = Settings(concurrency=concurrency[-1], database=url)
+    rate = await drain(called, jobs, CALLING)
+    print(f"  … and each calls back          {rate:>10,.0f} /s  (with its webhook job, unsent)")
     median, p99 = await idle_latency(settings, max(50, jobs // 100))
     print(f"  idle: enqueue to start         {median:>10.2f} ms, p99 {p99:.2f} ms")
 

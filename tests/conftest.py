@@ -24,7 +24,7 @@ from trio_jobs.job import State
 from trio_jobs.maintenance import Maintenance
 from trio_jobs.metrics import Metrics
 from trio_jobs.registry import Handler, Registry
-from trio_jobs.service import Order, Service
+from trio_jobs.service import Callbacks, Order, Service
 from trio_jobs.storage.records import Job
 from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.worker import Worker
@@ -96,7 +96,9 @@ def start_system(tmp_path: Path, nursery: trio.Nursery) -> StartSystem:
     ) -> System:
         settings, registry = Settings(**changes), Registry(handlers)
         metrics = Metrics(registry.types)
-        store = SqliteStore(tmp_path / file, run_sync=run_sync, metrics=metrics)
+        store = SqliteStore(
+            tmp_path / file, callback=Callbacks(settings), run_sync=run_sync, metrics=metrics
+        )
         await nursery.start(store.run)
         await nursery.start(Maintenance(store, settings, now=now, metrics=metrics).run)
         worker = Worker(store, registry, settings, now=now, heartbeat=False, metrics=metrics)

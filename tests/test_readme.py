@@ -109,7 +109,7 @@ def test_the_curl_lines_get_the_answers_that_are_shown(tmp_path):
         for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
         if block.startswith("curl")
     ]
-    post, get, upload, wrong = curls
+    post, get, calling_back, upload, wrong = curls
     shown = {
         name: json.loads(_after(f"answer: {name}").strip("`").removeprefix("json"))
         for name in ("post", "get", "problem")
@@ -130,6 +130,9 @@ def test_the_curl_lines_get_the_answers_that_are_shown(tmp_path):
         assert _shape(got) == _shape(shown["get"])
         assert got["input"] == shown["get"]["input"]
         assert len(list((tmp_path / "trio-jobs-data" / "outbox" / "new").iterdir())) == 1
+        url = "http://10.0.0.1/hook"  # where webhooks do not go
+        called = curl(calling_back.replace("https://example.com/hook", url))
+        assert called["callback_url"] == url
         counted = service.wait_for(curl(upload)["id"], "done")
         assert counted["output"]["bytes"] == len(README.encode())
         problem = curl(wrong)

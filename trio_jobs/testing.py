@@ -21,7 +21,7 @@ from .app.job_type import BareJobType, JobType
 from .config import Settings
 from .job import State
 from .registry import Handler, Registry
-from .service import Order, Service
+from .service import Callbacks, Order, Service
 from .storage.records import Job, Settlement
 from .storage.sqlite import SqliteStore
 from .storage.wishes import Filter
@@ -186,7 +186,12 @@ async def rehearsing(app: Jobs, directory: Path) -> AsyncIterator[Rehearsal]:
         )
     settings = _settings(directory)
     registry = Registry(map(_in_place, app.registry(settings)))
-    store = SqliteStore(directory / "rehearsal.db", durable=False, run_sync=_run_in_place)
+    store = SqliteStore(
+        directory / "rehearsal.db",
+        durable=False,
+        callback=Callbacks(settings),
+        run_sync=_run_in_place,
+    )
     service = Service(store, registry, settings, now=now)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)

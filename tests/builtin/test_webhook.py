@@ -11,7 +11,6 @@ from email.utils import format_datetime
 from functools import partial
 from typing import Any
 
-import h11
 import pytest
 import standardwebhooks
 import trio
@@ -24,6 +23,7 @@ from trio_jobs.builtin.webhook_url import check_url
 from trio_jobs.config import Settings
 from trio_jobs.errors import ConfigError, Fail, InvalidInput, Retry
 
+from ..receiver import Server, reply
 from .conftest import JOB_ID, FakeCtx, decode, on_the_wire
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -31,62 +31,14 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 24).decode()
 
 
-class Server:
-    """Answers every request with `answer` and remembers requests and connections."""
-
-    def __init__(self, answer: bytes) -> None:
-        self.answer = answer
-        self.requests: list[tuple[h11.Request, bytes]] = []
-        self.closed = trio.Event()
-        self.port = 0
-
-    def url(self, path: str = "/hook?x=1") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {name.decode(): value.decode() for name, value in self.requests[-1][0].headers}
-
-    async def handle(self, stream: trio.SocketStream) -> None:
-        connection = h11.Connection(h11.SERVER)
-        body = bytearray()
-        request = None
-        try:
-            while True:
-                event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    connection.receive_data(await stream.receive_some())
-                elif isinstance(event, h11.Request):
-                    request = event
-                elif isinstance(event, h11.Data):
-                    body += event.data
-                else:
-                    break
-            if request is not None:
-                self.requests.append((request, bytes(body)))
-                await stream.send_all(self.answer)
-                await stream.receive_some()  # until the other side closes
-        except trio.BrokenResourceError:
-            pass
-        finally:
-            self.closed.set()
-
-
 @pytest.fixture
 async def serve(nursery: trio.Nursery) -> Callable[[bytes], Any]:
     async def start(answer: bytes) -> Server:
         server = Server(answer)
-        serving = partial(trio.serve_tcp, server.handle, host="127.0.0.1")
-        listeners = await nursery.start(serving, 0)
-        server.port = listeners[0].socket.getsockname()[1]
+        await nursery.start(server.run)
         return server
 
     return start
-
-
-def reply(status: int, *headers: str, body: bytes = b"") -> bytes:
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
 
 
 async def run(settings: Settings, payload: dict[str, Any]) -> Any:

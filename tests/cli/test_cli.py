@@ -55,6 +55,17 @@ def test_enqueue_prints_the_job_and_show_finds_it(ask, place):
     assert ask("show", job["id"], "-o", "id", *place).stdout.strip() == job["id"]
 
 
+def test_a_job_that_is_cancelled_calls_back_from_either_place(ask, place):
+    url = "http://10.9.8.7/hook"
+    done = ask("enqueue", "noop", "--delay", "1h", "--callback-url", url, *place)
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert job["callback_url"] == url
+    assert ask("cancel", job["id"], *place).returncode == 0
+    told = ask("ls", "--filter", f"tag=callback:{job['id']}", "-o", "jsonl", *place).stdout
+    assert [json.loads(line)["type"] for line in told.splitlines()] == ["webhook"]
+
+
 def test_enqueue_can_wait_for_the_end(ask, place):
     done = ask("enqueue", "sleep", "seconds:=0.05", "--wait", *place)
     assert json.loads(done.stdout)["status"] == "done"

@@ -18,7 +18,7 @@ from trio_jobs.http.hot import HotPath
 from trio_jobs.maintenance import Maintenance
 from trio_jobs.metrics import Metrics
 from trio_jobs.registry import Handler, Registry
-from trio_jobs.service import Service
+from trio_jobs.service import Callbacks, Service
 from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.worker import Worker
 
@@ -190,7 +190,9 @@ async def opened(
     settings = settings or Settings(data_dir=str(directory / "data"))
     registry = Registry([*handlers(settings), *more])
     metrics = Metrics(registry.types)
-    store = SqliteStore(directory / f"{way}.db", run_sync=in_place, metrics=metrics)
+    store = SqliteStore(
+        directory / f"{way}.db", callback=Callbacks(settings), run_sync=in_place, metrics=metrics
+    )
     runner = Worker(store, registry, settings, now=now, heartbeat=False, metrics=metrics)
     hands = runner.hands if worker else lambda: None
     service = Service(store, registry, settings, now=now, hands=hands, metrics=metrics)

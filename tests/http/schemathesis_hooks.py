@@ -92,6 +92,8 @@ def acceptable(job: dict[str, Any]) -> None:
         job["deadline"] = 19 * 365 * 86_400
     if isinstance(job.get("payload"), str):
         job["payload"] = "e30="
+    if job.get("callback_url") is not None:
+        job["callback_url"] = "https://hooks.invalid/"
 
 
 def upload(query: dict[str, Any]) -> None:

@@ -132,6 +132,7 @@ async def test_a_job_that_waits_can_be_changed(api: Api, autojump_clock):
     [
         (b'{"priority":1}', JSON | {"If-Match": '"9"'}, 412),
         (b'{"priority":1}', JSON | {"If-Match": "x"}, 400),
+        (b'{"priority":1}', JSON | {"If-Match": ""}, 412),
         (b'{"priority":1}', JSON | {"If-Match": '"x"'}, 400),
         (b'{"priority":1}', JSON | {"If-Match": "*"}, 200),
         (b'{"priority":1}', {}, 415),

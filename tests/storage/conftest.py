@@ -42,7 +42,7 @@ class SqliteBackend:
     """A file in a directory of its own."""
 
     body = "body"
-    tables = ("jobs", "payloads", "results", "attempts", "logs", "saves")
+    tables = ("jobs", "payloads", "results", "attempts", "logs", "saves", "callbacks")
     knows_the_dead = True  # by their lock files, before their leases run out
 
     def __init__(self, directory: Path) -> None:
@@ -87,7 +87,7 @@ class PostgresBackend:
     """A database that is emptied for each test: to make one anew takes 50 ms."""
 
     body = "text"
-    tables = ("jobs", "payloads", "attempts", "logs", "saves")
+    tables = ("jobs", "payloads", "attempts", "logs", "saves", "callbacks")
     knows_the_dead = False
 
     def __init__(self, url: str) -> None:
@@ -136,7 +136,7 @@ class PostgresBackend:
 
 EMPTIED = (
     *("jobs", "payloads", "attempts", "counts", "logs", "idempotency_keys", "queues"),
-    *("changes", "tokens", "saves", "remote_workers", "remote_types"),
+    *("changes", "tokens", "saves", "remote_workers", "remote_types", "callbacks"),
 )
 
 WRITES = {
@@ -193,11 +193,14 @@ class Audited:
             assert counts == self._backend.recount()
 
 
+FAST_ON_POSTGRES = ("test_callbacks", "test_contract", "test_saves")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """On PostgreSQL, the fast suite is for the contract; the rest takes its time there."""
     for item in items:
-        if "[postgres" in item.name and item.path.stem not in ("test_contract", "test_saves"):
+        if "[postgres" in item.name and item.path.stem not in FAST_ON_POSTGRES:
             item.add_marker("slow")
 
 

@@ -204,7 +204,7 @@ async def test_a_key_held_only_while_the_job_lived_does_not_keep_it(store: Any) 
 
 
 async def test_nothing_is_left_of_a_pruned_job(store: Any, backend: Any) -> None:
-    await store.enqueue([new_job(b'"body"')])
+    await store.enqueue([new_job(b'"body"', callback_url="https://example.com/")])
     held = await claim_one(store)
     said = Report(held.id, held.lease_token, Progress(1), [LogLine(EPOCH, "INFO", "x", 1)])
     await store.settle([settlement(held.lease, Event.RELEASE)], EPOCH, [said])

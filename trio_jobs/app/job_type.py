@@ -22,6 +22,7 @@ class Options(TypedDict, total=False):
     """What one job may ask for beside its type's own choice.
 
     `delay`, `timeout` and `unique_for` are in seconds, `run_at` and `deadline` in Unix seconds.
+    `callback_url` is told each time that the job ends.
     """
 
     delay: float
@@ -37,6 +38,7 @@ class Options(TypedDict, total=False):
     unique_for: float
     on_conflict: str
     traceparent: str
+    callback_url: str
 
 
 class Place(Protocol):

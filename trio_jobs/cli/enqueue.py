@@ -29,6 +29,7 @@ MOST_ERRORS = 10
 @click.option("--delay", type=DURATION, help="Wait before it may run, e.g. 90, 5m, 2h.")
 @click.option("--timeout", type=DURATION, help="Limit for one attempt.")
 @click.option("--max-attempts", type=int, help="Attempts before it has failed.")
+@click.option("--callback-url", metavar="URL", help="Whom to tell when it has ended.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given more than once.")
 @click.option("--wait", is_flag=True, help="Wait for its end; exit 6 when it failed.")
 @click.option("--wait-for", type=DURATION, default=None, help="… at most this long; then exit 7.")

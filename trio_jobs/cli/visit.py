@@ -18,7 +18,7 @@ from ..errors import (
 )
 from ..registry import Registry
 from ..runtime import reasons
-from ..service import Service
+from ..service import Callbacks, Service
 from ..storage import open_visitor
 from .exits import Exit, fail
 
@@ -40,7 +40,7 @@ def visit(settings: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
 
 
 async def _visit(settings: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
-    store = open_visitor(settings.database)
+    store = open_visitor(settings.database, Callbacks(settings))
     service = Service(store, Registry(handlers(settings)), settings, now=store.now)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)

@@ -62,6 +62,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     input: Any = None
     params: dict[str, str] | None = None
     traceparent: str | None = None
+    callback_url: str | None = None
     result: bytes | None = None
     output: Any = None
 

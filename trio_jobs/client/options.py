@@ -12,9 +12,10 @@ class Options(TypedDict, total=False):
     """Beside type and input. Durations are seconds; a datetime needs a time zone.
 
     `run_at` and `deadline` may be RFC 3339 text, `deadline` also seconds from now. `backoff` is a
-    word, a list of seconds or an object, as the README says. `wait`: answer when the job has
-    ended, or after so many seconds. `idempotency_key`: your own in place of a random one, for a
-    call that may be repeated by another process. What is None is as if it were not there.
+    word, a list of seconds or an object, as the README says. `callback_url` is told when the job
+    has ended. `wait`: answer then, or after so many seconds. `idempotency_key`: your own in place
+    of a random one, for a call that may be repeated by another process. What is None is as if it
+    were not there.
     """
 
     queue: str | None
@@ -29,6 +30,7 @@ class Options(TypedDict, total=False):
     unique_for: float | None
     on_conflict: Literal["return", "replace", "reject"] | None
     tags: Sequence[str] | None
+    callback_url: str | None
     wait: float | None
     idempotency_key: str | None
 

@@ -15,9 +15,10 @@ from ..errors import NotFound
 from ..job import Reason, State
 from ..redaction import Redactor
 from ..service import Scope, Service
+from ..service.hiding import hide_in_progress
 from ..storage.records import Job, Progress
 from ..storage.watching import Change, Changes
-from . import passing, views
+from . import views
 from .answer import Answer
 from .call import Call, Param, Route
 from .query import job_id, whole_number
@@ -217,7 +218,7 @@ def _view(of: Change | Job, at: float, redactor: Redactor) -> EventView:
         attempt=of.attempt,
         version=of.version,
         at=to_rfc3339(at),
-        progress=passing.progress_in_passing(of.progress, redactor),
+        progress=hide_in_progress(of.progress, redactor),
     )
 
 

@@ -93,7 +93,8 @@ async def amend(call: Call) -> Answer:
     if "run_at" in given:
         given["run_at"] = moment("run_at", given["run_at"])
     id_ = job_id(call.id)
-    version = demanded_version(call.header(b"if-match"))
+    demanded = b"if-match" in call.headers  # perhaps an empty one
+    version = demanded_version(call.header(b"if-match")) if demanded else None
     return _shown(call, await call.service.amend(id_, Amendment(id_, version=version, **given)))
 
 

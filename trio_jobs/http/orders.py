@@ -149,6 +149,7 @@ def _order(
         unique_key=options.unique_key,
         unique_for=options.unique_for,
         on_conflict=options.on_conflict,
+        callback_url=options.callback_url,
     )
 
 

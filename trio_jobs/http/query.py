@@ -3,6 +3,7 @@
 import re
 from urllib.parse import parse_qsl
 
+from ..errors import Outdated
 from ..ids import is_job_id
 from .problems import Malformed
 
@@ -72,9 +73,11 @@ def known_version(known: set[str]) -> int | None:
 
 
 def demanded_version(if_match: str) -> int | None:
-    """The version that If-Match demands; None for `*`, or for none."""
+    """The version that If-Match demands; None for `*`. No job has what an empty one demands."""
+    if not if_match:
+        raise Outdated("If-Match is there, but names no version.")
     tag = if_match.strip().removeprefix("W/")
-    if tag in ("", "*"):
+    if tag == "*":
         return None
     if not (tag.startswith('"') and tag.endswith('"') and len(tag) > 2):
         raise Malformed('If-Match takes one ETag of the job, e.g. "3".')

@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..config import Settings
 from .words import (
     BackoffWish,
+    CallbackUrl,
     Deadline,
     Delay,
     Duration,
@@ -45,6 +46,7 @@ class Options(msgspec.Struct, kw_only=True):
 
     `run_at` is RFC 3339; `deadline` too, or a number of seconds from now. Without a queue or a
     priority the job gets those of its type: the queue `default` and 0, unless its handler says.
+    `callback_url` is told when the job has ended, by a job `webhook` of its own.
     """
 
     type: Name
@@ -59,6 +61,7 @@ class Options(msgspec.Struct, kw_only=True):
     unique_key: UniqueKey | None = None
     unique_for: Duration | None = None
     on_conflict: Literal["return", "replace", "reject"] = "return"
+    callback_url: CallbackUrl | None = None
     wait: Wait | None = None
 
 

@@ -53,6 +53,7 @@ class JobView(msgspec.Struct, kw_only=True):
     input: Raw | UnsetType = UNSET
     params: dict[str, str] | UnsetType = UNSET
     traceparent: str | UnsetType = UNSET
+    callback_url: str | UnsetType = UNSET
     result: bytes | UnsetType | None = UNSET
     output: Raw | UnsetType = UNSET
 
@@ -170,6 +171,8 @@ def view(job: Job, include: frozenset[str] = BODIES) -> JobView:
             shown.params = job.params
         if job.traceparent is not None:
             shown.traceparent = job.traceparent
+        if job.callback_url is not None:
+            shown.callback_url = job.callback_url
     if "result" in include:
         shown.result = body_bytes(job.result_text, job.result_hex)
     if (

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from ..backoff import DAY, KINDS, LONGEST, MAX_LIST
+from ..builtin.webhook_url import MAX_URL
 from ..config import Settings
 from ..job import State
 from ..service.order import KEY, MAX_ATTEMPTS, MAX_PRIORITY, MAX_SECONDS, NAME
@@ -41,6 +42,7 @@ def excluding(one: str, other: str) -> dict[str, Any]:
 Name = Annotated[str, says(pattern=whole(NAME.pattern))]
 Tags = Annotated[list[Name], says(maxItems=Settings().max_tags)]
 UniqueKey = Annotated[str, says(pattern=whole(KEY.pattern))]
+CallbackUrl = Annotated[str, says(format="uri", pattern="^https?://", maxLength=MAX_URL)]
 Slug = Annotated[str, says(pattern="^[a-z-]{1,64}$")]
 TokenId = Annotated[str, says(pattern="^tok_[0-9a-f]{12}$")]
 JobId = Annotated[str, says(format="uuid")]

@@ -10,7 +10,7 @@ from ..job import Reason
 from ..maintenance import Maintenance
 from ..metrics import Metrics
 from ..registry import Registry
-from ..service import OTHERS, Hands, Service
+from ..service import OTHERS, Callbacks, Hands, Service
 from ..storage import open_store
 from ..worker import Worker
 
@@ -31,6 +31,7 @@ class Parts:
             settings.database,
             durable=settings.durability == "full",
             shared=settings.shared,
+            callback=Callbacks(settings),
             metrics=metrics,
         )
         now = self.store.now

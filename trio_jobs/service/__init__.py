@@ -1,6 +1,7 @@
 """What a caller may ask of the queue. Nothing here knows of HTTP, and nothing runs a job."""
 
 from .bulk import BulkAction, BulkProgress, BulkReport, silent
+from .callbacks import Callbacks
 from .desk import Placed
 from .filters import is_path
 from .grant import ANYBODY, NOBODY, OTHERS, Grant, Scope
@@ -19,6 +20,7 @@ __all__ = [
     "BulkAction",
     "BulkProgress",
     "BulkReport",
+    "Callbacks",
     "Check",
     "Checks",
     "Grant",

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ..errors import Conflict, InvalidInput
 from ..storage.base import Store
 from ..storage.records import Enqueued, Job, Key, NewJob
-from .order import Checks, Order
+from .order import CALLBACK, Checks, Order
 from .reach import Reach
 from .room import Room
 
@@ -51,6 +51,8 @@ class Desk:
             try:
                 job = self._checks.new_job(order, now)
                 reach.demand(job.type, job.queue)
+                if job.callback_url is not None:  # what one may not enqueue comes by no detour
+                    reach.demand(CALLBACK, job.queue)
                 new.append(job if visible is None else replace(job, visible=visible))
             except InvalidInput as error:
                 if len(orders) > 1:

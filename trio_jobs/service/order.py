@@ -8,7 +8,7 @@ import msgspec
 
 from ..backoff import Backoff
 from ..config import Settings
-from ..errors import InvalidInput, TooLarge
+from ..errors import InvalidInput, TooLarge, UnknownType
 from ..ids import JobIds
 from ..job import State
 from ..registry import Handler
@@ -21,6 +21,7 @@ MAX_ATTEMPTS = 1_000
 MAX_SECONDS = 10 * 365 * 86_400.0
 MAX_PRIORITY = 100
 KEY_LIFE = 86_400.0
+CALLBACK = "webhook"  # the type of the jobs that tell of the end of others
 ON_CONFLICT = ("return", "replace", "reject")
 
 
@@ -32,7 +33,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     `backoff` is what `Backoff.of` takes. `unique_key` lets only one job of its type be there: while
     that one is unfinished, or for `unique_for`; `on_conflict` says what becomes of a second one:
     `return` (the first stands for it), `replace` (the first takes its payload and time), `reject`.
-    `traceparent` is the W3C trace context of the caller, for the handler to pass on.
+    `traceparent` is the W3C trace context of the caller, for the handler to pass on. `callback_url`
+    is told each time that the job ends (see `callbacks`).
     """
 
     type: str
@@ -52,6 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     unique_for: float | None = None
     on_conflict: str = "return"
     traceparent: str | None = None
+    callback_url: str | None = None
 
 
 class Handlers(Protocol):
@@ -102,6 +105,7 @@ class Checks:
             unique_until=_unique_until(order, now),
             on_conflict=order.on_conflict,
             traceparent=order.traceparent,
+            callback_url=order.callback_url,
         )
 
     @staticmethod
@@ -145,12 +149,27 @@ class Checks:
             raise InvalidInput("unique_for needs a unique_key", "/unique_for")
         elif order.on_conflict != "return":
             raise InvalidInput("on_conflict needs a unique_key", "/on_conflict")
+        if order.callback_url is not None:
+            self._check_callback(order.callback_url)
 
     def _check_tags(self, tags: list[str]) -> None:
         if len(tags) > self._settings.max_tags:
             raise InvalidInput(f"at most {self._settings.max_tags} tags", "/tags")
         for index, tag in enumerate(tags):
             check_name("a tag", tag, f"/tags/{index}")
+
+    def _check_callback(self, url: str) -> None:
+        """Whoever will send it knows what can be sent."""
+        try:
+            self._handlers[CALLBACK].decode(callback_payload(url, b"{}"))
+        except UnknownType:
+            said = f"nobody can be called back: this app has no job type {CALLBACK!r}"
+            raise InvalidInput(said, "/callback_url") from None
+        except InvalidInput as error:
+            error.pointer = "/callback_url"
+            raise
+        except UnicodeEncodeError:
+            raise InvalidInput("the URL holds half a surrogate pair", "/callback_url") from None
 
     def _check_payload(self, order: Order, handler: Handler) -> Any:
         """What the handler will get."""
@@ -174,6 +193,11 @@ class Checks:
             f"{handler.type} takes JSON; send Content-Type: application/json "
             '{"type": …, "input": …}'
         )
+
+
+def callback_payload(url: str, message: bytes) -> bytes:
+    """The input of the job that sends `message`, which is JSON, to `url`."""
+    return msgspec.json.encode({"url": url, "json": msgspec.Raw(message)})
 
 
 def idempotency(key: tuple[str, str] | None, now: float) -> Key | None:

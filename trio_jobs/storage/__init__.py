@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..errors import ConfigError
 from ..metrics import Metrics
 from ..redaction import without_secrets
 from .base import Store
 from .sqlite import SqliteStore
+from .write import Callback
 
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
@@ -33,21 +35,32 @@ def sqlite_path(url: str) -> Path:
     return Path(path)
 
 
-def open_store(url: str, *, durable: bool, shared: bool, metrics: Metrics | None = None) -> Store:
+def open_store(
+    url: str,
+    *,
+    durable: bool,
+    shared: bool,
+    callback: Callback | None = None,
+    metrics: Metrics | None = None,
+) -> Store:
     """A store for `url`; nothing is opened before its `run`.
 
     `shared` is for a file: other processes may use it too. With PostgreSQL they always may.
+    `callback` makes the job that tells of the end of one with a `callback_url`; it is stored in the
+    transaction in which that one ends. Without it nobody is told.
     """
     if is_postgres(url):
-        return _postgres(url, durable=durable, metrics=metrics)
-    return SqliteStore(sqlite_path(url), durable=durable, shared=shared, metrics=metrics)
+        return _postgres(url, durable=durable, callback=callback, metrics=metrics)
+    return SqliteStore(
+        sqlite_path(url), durable=durable, shared=shared, callback=callback, metrics=metrics
+    )
 
 
-def open_visitor(url: str) -> Store:
+def open_visitor(url: str, callback: Callback | None = None) -> Store:
     """A store for a call or two, beside whatever service has the database. It must exist."""
     if is_postgres(url):
-        return _postgres(url, visitor=True)
-    return SqliteStore(sqlite_path(url), visitor=True)
+        return _postgres(url, visitor=True, callback=callback)
+    return SqliteStore(sqlite_path(url), visitor=True, callback=callback)
 
 
 def postgres_upkeep() -> ModuleType:
@@ -58,13 +71,11 @@ def postgres_upkeep() -> ModuleType:
         return upkeep
 
 
-def _postgres(
-    url: str, *, durable: bool = True, visitor: bool = False, metrics: Metrics | None = None
-) -> Store:
+def _postgres(url: str, **options: Any) -> Store:
     with _extra():
         from .postgres import PostgresStore
 
-        return PostgresStore(url, durable=durable, visitor=visitor, metrics=metrics)
+        return PostgresStore(url, **options)
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def enqueue_in(db: Connection, job: NewJob) -> str:
         return _holder(db, job, row)
     [[seq]] = new
     _run(db, "insert_payload", row, seq)
+    if job.callback_url is not None:
+        _run(db, "insert_callback", seq, job.callback_url)
     _run(db, "count_job", row)
     _run(db, "tell_of_job", row, seq)
     return job.id

@@ -63,6 +63,9 @@ class Store(Protocol):
     `identity` names this process as a worker. `doorbell` rings when a job may have become due,
     `cancels_bell` when a running one was asked to stop, `changes_bell` when anything has changed;
     each has one listener, and any number of `branch`es.
+
+    However a job with a `callback_url` ends, the job that the store's `write.Callback` makes of it
+    is stored in the same transaction.
     """
 
     doorbell: Doorbell

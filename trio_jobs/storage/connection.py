@@ -45,6 +45,7 @@ def open_writer(path: Path, *, durable: bool, check: bool = True) -> apsw.Connec
         if check:
             _quick_check(db, path)
         migrate(db)
+        db.execute(load("sqlite.sql")["create_job_heads"])
         db.execute(script("sqlite_procedures.sql"))
         return db
 

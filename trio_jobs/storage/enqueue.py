@@ -112,9 +112,12 @@ def _store(db: Session, rows: Sequence[NewJob]) -> Decided:
     plain = [row for row in rows if row.unique_key is None]
     if plain:
         db.run("do_enqueue", as_json(plain))
-    if len(plain) == len(rows):
-        return {}, {}
-    return _unique(db, [row for row in rows if row.unique_key is not None])
+    decided: Decided = ({}, {})
+    if len(plain) < len(rows):
+        decided = _unique(db, [row for row in rows if row.unique_key is not None])
+    if callbacks := [(row.id, row.callback_url) for row in rows if row.callback_url is not None]:
+        db.run("keep_callbacks", as_json(callbacks))
+    return decided
 
 
 def _unique(db: Session, rows: Sequence[NewJob]) -> Decided:
@@ -151,4 +154,11 @@ def _unique(db: Session, rows: Sequence[NewJob]) -> Decided:
         ]
         db.call("do_amend", as_json(amended), now)
         db.run("do_replace", as_json(bodies))
+        callbacks = [
+            (holder, row.callback_url)
+            for holder, row in replacing.items()
+            if row.callback_url is not None
+        ]
+        if callbacks:
+            db.run("keep_callbacks", as_json(callbacks))
     return others, refused

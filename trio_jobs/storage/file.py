@@ -15,7 +15,7 @@ from .queries import load
 from .records import Job, Lease
 from .sqlite_session import SqliteSession, transact
 from .wishes import Filter
-from .write import Committed, Write, as_json
+from .write import Callback, Committed, Write, as_json
 from .writes import extend
 
 _SQL = load("sqlite.sql")
@@ -24,8 +24,17 @@ _SQL = load("sqlite.sql")
 class SqliteFile:
     """A `visitor` takes no lock, makes no file, and may not work: it has no presence."""
 
-    def __init__(self, path: Path, *, durable: bool, shared: bool, visitor: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool,
+        shared: bool,
+        visitor: bool,
+        callback: Callback | None,
+    ) -> None:
         self._path = path
+        self._callback = callback
         self._durable = durable
         self._shared = shared
         self._visitor = visitor
@@ -91,7 +100,7 @@ class SqliteFile:
 
     def transact(self, writes: Sequence[Write]) -> Committed:
         with translated():
-            return transact(self.writer, writes, self._check)
+            return transact(self.writer, writes, self._check, self._callback)
 
     def _check(self) -> None:
         """Before each commit: SQLite writes on happily to a file that nobody will find again."""

@@ -166,6 +166,8 @@ class GroupedStore:
 
     def _committed(self, writes: Sequence[Write], committed: Committed) -> None:
         self.changes_bell.ring()
+        if committed.callbacks:
+            self.doorbell.ring()
         tally(self._metrics, writes, committed)
 
     async def enqueue(self, jobs: Sequence[NewJob], key: Key | None = None) -> Enqueued:

@@ -105,6 +105,13 @@ set fingerprint = e ->> 1, jobs = (e -> 2)::json, expires_at = (e ->> 3)::float8
 from jsonb_array_elements($1::jsonb) as e
 where i.key = e ->> 0
 
+-- name: keep_callbacks
+-- Rows are [id, url]; a job that was not stored, since another holds its key, is passed over.
+insert into callbacks (seq, url)
+select j.seq, e ->> 1
+from jsonb_array_elements($1::jsonb) as e join jobs as j on j.id = e ->> 0
+on conflict (seq) do update set url = excluded.url
+
 -- name: pause
 insert into queues (name, paused_at) values ($1, $2)
 on conflict (name) do update set paused_at = coalesce(queues.paused_at, excluded.paused_at)
@@ -262,11 +269,31 @@ j.finished_at, j.deadline, j.backoff, j.unique_key, j.cancel_requested_at, j.pro
 select coalesce(json_agg(json_build_array(
   {head},
   p.text, encode(p.raw, 'hex'), p.content_type, p.params,
-  j.result_text, encode(j.result_raw, 'hex'), j.result_content_type, p.traceparent
+  j.result_text, encode(j.result_raw, 'hex'), j.result_content_type, p.traceparent, c.url
 ))::text, '[]')
 from (select distinct jsonb_array_elements_text($1::jsonb) as id) as e
 join jobs as j on j.id = e.id
 join payloads as p using (seq)
+left join callbacks as c using (seq)
+
+-- name: called
+-- 1: seqs of jobs that have just ended and have a callback, as an array. Bodies of more than 20 kB
+-- would make the message larger than it may be.
+select coalesce(json_agg(json_build_array(
+  {head},
+  case when small then p.text end, case when small then encode(p.raw, 'hex') end,
+  p.content_type, p.params,
+  case when small then j.result_text end, case when small then encode(j.result_raw, 'hex') end,
+  j.result_content_type, p.traceparent, c.url
+))::text, '[]')
+from (select jsonb_array_elements_text($1::jsonb)::bigint as seq) as e
+join jobs as j using (seq)
+join payloads as p using (seq)
+join callbacks as c using (seq)
+cross join lateral (
+  select coalesce(octet_length(p.text), octet_length(p.raw))
+    + coalesce(octet_length(j.result_text), octet_length(j.result_raw), 0) <= 20000 as small
+) as s
 
 -- name: matches_otherwise
 -- Part of what follows. 1: a records.Filter, its states left aside; `input` is [path, value] pairs.

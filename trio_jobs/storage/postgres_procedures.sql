@@ -7,7 +7,8 @@
 -- Each verb answers with what it has to say, how many changes it has told (numbered from _first on,
 -- see the table `changes`), and the moves: [queue, to queue, type, was, state, how many], from which
 -- the session keeps the counters, once for all calls of a transaction, right before its commit. So
--- rows of `counts` are locked for that moment only, and always in the same order.
+-- rows of `counts` are locked for that moment only, and always in the same order. Verbs that end jobs
+-- also say which of these have a callback (null: none).
 --
 -- Rows are locked in the order of their numbers where several are picked by name; what a sweep picks
 -- is skipped when it is locked. Where two transactions block each other nevertheless, one of them is
@@ -23,7 +24,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_nestloop = off
 set enable_mergejoin = off set jit = off set plan_cache_mode = force_generic_plan
 
 -- name: reply
-out said text, out told bigint, out moves text
+out said text, out told bigint, out moves text, out calls text
 
 -- name: sum_up
 -- Of the list `moved`: how many changes were told, and the moves.
@@ -35,6 +36,13 @@ coalesce((
     group by queue, to_queue, type, was, state
   ) as alike
 )::text, '[]')
+
+-- name: called
+-- Which of the list `moved` have ended and have a callback: their numbers.
+case when exists (select 1 from callbacks) then (
+  select json_agg(c.seq)::text from callbacks as c
+  where c.seq = any (array(select seq from moved where state in ('done', 'failed', 'cancelled')))
+) end
 
 -- name: summary
 -- How many moved, and where to.
@@ -96,7 +104,8 @@ begin
     delete from saves where seq = any (array(select seq from moved where state = 'done'))
   ),
   said_ as ({tell})
-  select coalesce((select json_agg(id) from moved)::text, '[]'), {sum_up} into said, told, moves;
+  select coalesce((select json_agg(id) from moved)::text, '[]'), {sum_up}, {called}
+  into said, told, moves, calls;
 end $$
 
 -- name: create_do_rescue
@@ -138,7 +147,7 @@ begin
     from moved
   ),
   said_ as ({tell})
-  select {summary}, {sum_up} into said, told, moves;
+  select {summary}, {sum_up}, {called} into said, told, moves, calls;
 end $$
 
 -- name: create_do_promote
@@ -183,7 +192,7 @@ begin
     where seq = any (array(select seq from moved))
   ),
   said_ as ({tell})
-  select {summary}, {sum_up} into said, told, moves;
+  select {summary}, {sum_up}, {called} into said, told, moves, calls;
 end $$
 
 -- name: create_do_enqueue
@@ -362,7 +371,7 @@ begin
         case when state in ('scheduled', 'queued', 'waiting') then 'cancelled' else state end,
         finished_at is null
       )) from named
-    )::text, '[]'), {sum_up} into said, told, moves;
+    )::text, '[]'), {sum_up}, {called} into said, told, moves, calls;
   told := told + jsonb_array_length(_ids);  -- more than there are: numbers may have gaps
 end $$
 
@@ -484,6 +493,7 @@ end $$
 bodies as (delete from payloads where seq = any (array(select seq from moved))),
 tried as (delete from attempts where seq = any (array(select seq from moved))),
 saves_ as (delete from saves where seq = any (array(select seq from moved))),
+callbacks_ as (delete from callbacks where seq = any (array(select seq from moved))),
 lines as (delete from logs where seq = any (array(select seq from moved))),
 gone as (delete from jobs where seq = any (array(select seq from moved)))
 
@@ -825,6 +835,10 @@ begin
   insert into payloads (seq, text, raw, content_type, params, traceparent)
   values (_seq, _row ->> 10, decode(_row ->> 11, 'hex'), _row ->> 12,
           nullif(_row -> 13, 'null')::json, _row ->> 19);
+
+  if _row ->> 21 is not null then
+    insert into callbacks (seq, url) values (_seq, _row ->> 21);
+  end if;
 
   insert into counts (queue, state, shard, n)
   values (_row ->> 2, _row ->> 4, 100 + pg_backend_pid() % 100, 1)

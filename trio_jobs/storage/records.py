@@ -76,6 +76,8 @@ class NewJob(msgspec.Struct, array_like=True, frozen=True):
     traceparent: str | None = None
     visible: list[str] | None = None
     """Queues of the jobs that may stand for this one; None: any. It is not stored."""
+    callback_url: str | None = None
+    """Who is told when it has ended."""
 
 
 class Key(NamedTuple):
@@ -144,6 +146,7 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
     result_hex: str | None = None
     result_content_type: str | None = None
     traceparent: str | None = None
+    callback_url: str | None = None
 
     @classmethod
     def fresh(cls, new: NewJob) -> "Job":
@@ -171,6 +174,7 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
             content_type=new.content_type,
             params=new.params,
             traceparent=new.traceparent,
+            callback_url=new.callback_url,
         )
 
 

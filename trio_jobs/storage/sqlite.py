@@ -11,7 +11,7 @@ from .file import SqliteFile
 from .grouped import GroupedStore
 from .neighbours import Neighbours
 from .threads import RunSync, in_thread
-from .write import Committed, Write
+from .write import Callback, Committed, Write
 
 
 class SqliteStore(GroupedStore):
@@ -27,10 +27,13 @@ class SqliteStore(GroupedStore):
         durable: bool = True,
         shared: bool = False,
         visitor: bool = False,
+        callback: Callback | None = None,
         run_sync: RunSync = in_thread,
         metrics: Metrics | None = None,
     ) -> None:
-        self.file = SqliteFile(path, durable=durable, shared=shared, visitor=visitor)
+        self.file = SqliteFile(
+            path, durable=durable, shared=shared, visitor=visitor, callback=callback
+        )
         super().__init__(self.file, run_sync=run_sync, metrics=metrics)
         bells = {JOBS: self.doorbell, CANCELS: self.cancels_bell, CHANGES: self.changes_bell}
         self._neighbours = Neighbours(path, {} if visitor else bells, loud=shared or visitor)
@@ -46,4 +49,5 @@ class SqliteStore(GroupedStore):
 
     def _committed(self, writes: Sequence[Write], committed: Committed) -> None:
         super()._committed(writes, committed)
-        self._neighbours.ring("".join({type(write).rings for write in writes}))
+        made = JOBS if committed.callbacks else ""
+        self._neighbours.ring(made + "".join({type(write).rings for write in writes}))

@@ -36,6 +36,14 @@ where true
 on conflict (key) do update
 set fingerprint = excluded.fingerprint, jobs = excluded.jobs, expires_at = excluded.expires_at
 
+-- name: keep_callbacks
+-- rows are [id, url]; a job that was not stored, since another holds its key, is passed over.
+insert into callbacks (seq, url)
+select j.seq, e.value ->> 1
+from jsonb_each(?) as e cross join jobs as j on j.id = e.value ->> 0
+where true
+on conflict (seq) do update set url = excluded.url
+
 -- name: do_cancel
 insert into do_cancel values (?, ?)
 
@@ -159,10 +167,16 @@ delete from counts where queue = ''
 select said from answer
 
 -- name: ended
-select json_group_array(json_array(queue, type, state, n)) from ended
+select json_array(
+  json((select json_group_array(json_array(queue, type, state, n)) from ended)),
+  json((select json_group_array(json(document) order by n) from called))
+)
 
 -- name: forget_ended
 delete from ended
+
+-- name: forget_called
+delete from called
 
 -- name: schema_create
 create table if not exists schema_version (
@@ -250,9 +264,10 @@ select j.seq, j.id, json_array(
   iif(typeof(p.body) = 'text', p.body, null), iif(typeof(p.body) = 'blob', hex(p.body), null),
   p.content_type, json(p.params),
   iif(typeof(r.body) = 'text', r.body, null), iif(typeof(r.body) = 'blob', hex(r.body), null),
-  r.content_type, p.traceparent
+  r.content_type, p.traceparent, c.url
 ) as document
 from jobs as j join payloads as p using (seq) left join results as r using (seq)
+left join callbacks as c using (seq)
 
 -- name: get_jobs
 -- 1: ids
@@ -528,6 +543,9 @@ returning seq
 -- name: insert_payload
 insert into payloads (seq, body, content_type, params, traceparent)
 values (?2, coalesce(?1 ->> 10, unhex(?1 ->> 11)), ?1 ->> 12, nullif(?1 -> 13, 'null'), ?1 ->> 19)
+
+-- name: insert_callback
+insert into callbacks (seq, url) values (?, ?)
 
 -- name: count_job
 insert into counts (queue, state, n) values (?1 ->> 2, ?1 ->> 4, 1)

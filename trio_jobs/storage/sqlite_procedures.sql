@@ -44,6 +44,11 @@ create temp table ended (
   primary key (queue, type, state)
 ) strict, without rowid;
 
+-- Jobs that somebody wants to hear of, as they were when they ended, in the order of records.Job; who
+-- began the transaction takes them out. Kept at once: a moment later the same transaction may
+-- queue such a job again, or remove it.
+create temp table called (n integer primary key, document text not null) strict;
+
 -- The moves of a verb, those alike as one.
 create temp table steps (
   queue text not null,
@@ -84,6 +89,24 @@ begin
   on conflict (queue, type, state) do update set n = n + excluded.n;
 
   delete from steps;
+
+  -- Bodies of more than 20 kB would make the message larger than it may be.
+  insert into called (document)
+  select json_insert(document,
+    '$[#]', iif(small and typeof(payload) = 'text', payload, null),
+    '$[#]', iif(small and typeof(payload) = 'blob', hex(payload), null),
+    '$[#]', content_type, '$[#]', json(params),
+    '$[#]', iif(small and typeof(result) = 'text', result, null),
+    '$[#]', iif(small and typeof(result) = 'blob', hex(result), null),
+    '$[#]', result_content_type, '$[#]', traceparent, '$[#]', url)
+  from (
+    select h.document, p.body as payload, p.content_type, p.params, p.traceparent,
+           r.body as result, r.content_type as result_content_type, c.url,
+           octet_length(p.body) + coalesce(octet_length(r.body), 0) <= 20000 as small
+    from moved as m cross join callbacks as c using (seq) cross join job_heads as h using (seq)
+    cross join payloads as p using (seq) left join results as r using (seq)
+    where exists (select 1 from callbacks) and m.state in ('done', 'failed', 'cancelled')
+  );
 
   insert into changes (seq, at, event, reason)
   select seq, new.now, coalesce(event, state), reason from moved where state is not null;
@@ -496,6 +519,7 @@ begin
   delete from payloads where seq in (select seq from moved);
   delete from results where seq in (select seq from moved);
   delete from saves where seq in (select seq from moved);
+  delete from callbacks where seq in (select seq from moved);
   delete from attempts where seq in (select seq from moved);
   delete from logs where seq in (select seq from moved);
   delete from jobs where seq in (select seq from moved);

@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from .queries import load
-from .write import Committed, Ended, Write, perform
+from .write import Callback, Committed, Endings, Write, perform
 
 _SQL = load("sqlite.sql")
 
@@ -34,23 +34,30 @@ class SqliteSession:
         said: str = self._db.execute(_SQL["answer"]).get
         return said
 
-    def ended(self) -> list[Ended]:
-        ended = msgspec.json.decode(self.value("ended"), type=list[Ended])
-        if ended:
+    def ended(self) -> Endings:
+        ended = msgspec.json.decode(self.value("ended"), type=Endings)
+        if ended.counts:
             self.run("forget_ended")
+        if ended.called:
+            self.run("forget_called")
         return ended
 
 
-def transact(db: apsw.Connection, writes: Sequence[Write], check: Callable[[], None]) -> Committed:
+def transact(
+    db: apsw.Connection,
+    writes: Sequence[Write],
+    check: Callable[[], None],
+    callback: Callback | None,
+) -> Committed:
     """All of `writes` in one transaction, or none; `check` has the last word before the commit."""
     start = perf_counter()
     db.execute("begin immediate")
     try:
-        answers, ended = perform(SqliteSession(db), writes)
+        answers, ended, callbacks = perform(SqliteSession(db), writes, callback)
         check()
         db.execute("commit")
     except BaseException:
         if db.in_transaction:
             db.execute("rollback")
         raise
-    return Committed(answers, ended, perf_counter() - start)
+    return Committed(answers, ended, callbacks, perf_counter() - start)

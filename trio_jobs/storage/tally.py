@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from ..metrics import Metrics
 from .enqueue import Enqueue
-from .records import Claimed, Enqueued
+from .records import Claimed, Enqueued, NewJob
 from .write import Committed, Write
 from .writes import Claim
 
@@ -23,6 +23,7 @@ def tally(metrics: Metrics, writes: Sequence[Write], committed: Committed) -> No
     metrics.committed(committed.seconds, len(writes))
     for queue, type_, state, n in committed.ended:
         metrics.finished(queue, type_, state, n)
+    _new(metrics, committed.callbacks)
     for write, answer in zip(writes, committed.answers, strict=True):
         if isinstance(write, Enqueue):
             if isinstance(answer, Enqueued) and not answer.replayed:
@@ -39,7 +40,11 @@ def _came(metrics: Metrics, write: Enqueue, answer: Enqueued) -> None:
         return
     if answer.ids != [job.id for job in new]:
         new = [job for job, id_ in zip(new, answer.ids, strict=True) if job.id == id_]
-    for (queue, type_), n in Counter(map(_kind, new)).items():
+    _new(metrics, new)
+
+
+def _new(metrics: Metrics, jobs: Sequence[NewJob]) -> None:
+    for (queue, type_), n in Counter(map(_kind, jobs)).items():
         metrics.enqueued(queue, type_, n)
 
 

@@ -2,13 +2,14 @@
 a store's backend brings a `Session`, which is one transaction on its own connection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
 from .batcher import Patience
 from .doorbell import CHANGES
+from .records import Job, NewJob
 
 Ended = tuple[str, str, str, int]
 """Queue, type, final state, and how many jobs."""
@@ -16,6 +17,18 @@ Ended = tuple[str, str, str, int]
 
 Move = tuple[str, str | None, str | None, str | None, str | None, int]
 """Queue, to which queue, type, state before, state after, and how many jobs."""
+
+
+Callback = Callable[[Job], NewJob]
+"""Makes the job that tells of the end of another. It must not fail: nothing would end any more."""
+
+
+class Endings(NamedTuple):
+    """How many jobs have come to their end, and those with a callback as they were then. Bodies of
+    more than 20 kB are left out."""
+
+    counts: list[Ended]
+    called: list[Job]
 
 
 class AnswerTooLarge(Exception):
@@ -38,8 +51,8 @@ class Session(Protocol):
     def call(self, verb: str, *args: Any) -> str:
         """Calls a procedure; what it has to say."""
 
-    def ended(self) -> "list[Ended]":
-        """Which jobs have come to their end in this transaction, so far."""
+    def ended(self) -> Endings:
+        """Which jobs have come to their end in this transaction, since it was asked last."""
 
 
 class Write:
@@ -71,19 +84,24 @@ class Write:
 
 
 class Committed(NamedTuple):
-    """The answers to the writes of a transaction, in their order; which jobs ended in it; how many
-    seconds it took. `moves` and `told` are for backends that other processes must hear of.
+    """The answers to the writes of a transaction, in their order; which jobs ended in it, and which
+    were made to tell of that; how many seconds it took. `moves` and `told` are for backends that
+    other processes must hear of.
     """
 
     answers: list[Any]
     ended: list[Ended]
+    callbacks: list[NewJob]
     seconds: float
     moves: "Sequence[Move]" = ()
     told: int = 0  # changes
 
 
-def perform(db: Session, writes: Sequence[Write]) -> tuple[list[Any], list[Ended]]:
-    """All of `writes`, a kind at a time: their answers, and which jobs have ended."""
+def perform(
+    db: Session, writes: Sequence[Write], callback: Callback | None
+) -> tuple[list[Any], list[Ended], list[NewJob]]:
+    """All of `writes`, a kind at a time: their answers, which jobs have ended, and the jobs that
+    `callback` has made of those that somebody wants to hear of."""
     answers: list[Any] = [None] * len(writes)
     places: dict[type[Write], list[int]] = {}
     for place, write in enumerate(writes):
@@ -92,7 +110,13 @@ def perform(db: Session, writes: Sequence[Write]) -> tuple[list[Any], list[Ended
         mine = places[kind]
         for place, answer in zip(mine, kind.apply(db, [writes[at] for at in mine]), strict=True):
             answers[place] = answer
-    return answers, db.ended() if any(kind.ends for kind in places) else []
+    if not any(kind.ends for kind in places):
+        return answers, [], []
+    ended, called = db.ended()
+    callbacks = [callback(job) for job in called] if callback else []
+    if callbacks:
+        db.run("do_enqueue", as_json(callbacks))
+    return answers, ended, callbacks
 
 
 def weight(text: str | None, raw_hex: str | None) -> int:

@@ -13,7 +13,7 @@ from ..base import Pulse
 from ..grouped import Query
 from ..records import Job
 from ..wishes import Filter
-from ..write import Committed, Write, as_json, perform
+from ..write import Callback, Committed, Write, as_json, perform
 from .clock import DatabaseClock
 from .failures import Again, Lost, jitter
 from .line import PATIENCE, Line, value
@@ -37,7 +37,9 @@ MIGRATION = 300.0  # a new index on many jobs takes its time
 class PostgresServer:
     """See `grouped.Backend`. A `visitor` makes no database and may not work."""
 
-    def __init__(self, url: str, *, durable: bool, visitor: bool) -> None:
+    def __init__(
+        self, url: str, *, durable: bool, visitor: bool, callback: Callback | None
+    ) -> None:
         self.watchdog = Watchdog()
         self.statements = Statements()
         self.clock = DatabaseClock()
@@ -45,6 +47,7 @@ class PostgresServer:
         self.url = url
         self._durable = durable
         self._visitor = visitor
+        self._callback = callback
         self._shard = 2 * secrets.randbelow(SHARDS // 2)
         self._writer, self._settler = self.line(), self.line()
         self._batch_reader, self._reader, self._searcher = (self.line() for _ in range(3))
@@ -124,7 +127,7 @@ class PostgresServer:
         try:
             with line.used(patience):
                 session = PostgresSession(line, self.statements, durable=self._durable, shard=shard)
-                answers, ended = perform(session, writes)
+                answers, ended, callbacks = perform(session, writes, self._callback)
                 session.commit()
         except (Lost, Unavailable) as error:
             line.roll_back()
@@ -138,7 +141,7 @@ class PostgresServer:
             line.roll_back()
             raise
         seconds = time.perf_counter() - start
-        return Committed(answers, ended, seconds, session.moves, session.told)
+        return Committed(answers, ended, callbacks, seconds, session.moves, session.told)
 
     # ── reads ─────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from ..write import Ended, Move, as_json
+from ..records import Job
+from ..write import Endings, Move, as_json
 from .line import Line, value
 from .statements import Statements
 
@@ -24,6 +25,7 @@ class PostgresSession:
         self._statements = statements
         self._shard = shard
         self._ended: Counter[tuple[str, str, str]] = Counter()
+        self._called: list[Job] = []
         self.moves: list[Move] = []
         self.told = 0
         self.is_committing = False
@@ -50,11 +52,15 @@ class PostgresSession:
             if type_ is not None and state in FINAL:
                 self._ended[queue, type_, state] += n
         self.moves += moves
+        if (calls := value(reply, 3)) is not None:
+            # At once: a later verb may queue such a job again, or remove it.
+            self._called += msgspec.json.decode(self.value("called", calls), type=list[Job])
         return said
 
-    def ended(self) -> list[Ended]:
-        ended = [(*kind, n) for kind, n in self._ended.items()]
+    def ended(self) -> Endings:
+        ended = Endings([(*kind, n) for kind, n in self._ended.items()], self._called)
         self._ended.clear()
+        self._called = []
         return ended
 
     def commit(self) -> None:

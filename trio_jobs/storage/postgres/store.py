@@ -29,7 +29,7 @@ from ..grouped import GroupedStore
 from ..records import Claimed, Report, Settlement
 from ..threads import RunSync, in_thread
 from ..wishes import Moved
-from ..write import Committed, Write
+from ..write import Callback, Committed, Write
 from ..writes import Claim, Limit, Pause, Settle
 from .listener import Listener
 from .server import PostgresServer
@@ -50,11 +50,12 @@ class PostgresStore(GroupedStore):
         *,
         durable: bool = True,
         visitor: bool = False,
+        callback: Callback | None = None,
         listen: bool = True,
         run_sync: RunSync = in_thread,
         metrics: Metrics | None = None,
     ) -> None:
-        self.server = PostgresServer(url, durable=durable, visitor=visitor)
+        self.server = PostgresServer(url, durable=durable, visitor=visitor, callback=callback)
         super().__init__(self.server, run_sync=run_sync, metrics=metrics)
         self._listen = listen and not visitor
         self._listener = Listener(self.server, run_sync, self._ring)
