@@ -56,13 +56,12 @@ class Signals:
         self._watchdog.start()
 
     def _came(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
-        if self._count >= 3:
+        self._count = count = self._count + 1  # another may come while this one is handled
+        if count >= 3:
             os._exit(EXIT_AT_ONCE)
-        if self._count == 1:
+        self._token.run_sync_soon((self.stop if count == 1 else self.hurry).set)
+        if count == 1:
             self.end_after(self._patience, EXIT_BY_WATCHDOG)
-        event = self.stop if self._count == 1 else self.hurry
-        self._token.run_sync_soon(event.set)
 
 
 def _end(seconds: float, code: int) -> None:
