@@ -58,6 +58,14 @@ def postgres_upkeep() -> ModuleType:
         return upkeep
 
 
+def postgres_end() -> ModuleType:
+    """PostgreSQL as an end of a move."""
+    with _extra():
+        from .move import postgres
+
+        return postgres
+
+
 def _postgres(
     url: str, *, durable: bool = True, visitor: bool = False, metrics: Metrics | None = None
 ) -> Store:

@@ -11,6 +11,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from ..errors import SchemaMismatch
+
+UNFINISHED_MOVE = "unfinished_move"
+"""How the name of the version row begins by which a move keeps services from its target."""
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -27,6 +32,18 @@ class Migration:
     @property
     def breaking(self) -> bool:
         return self.sql.startswith("-- breaking")
+
+
+def mismatch(newer: str, known: int) -> SchemaMismatch:
+    """Why a database with the breaking migration `newer` is not opened."""
+    if UNFINISHED_MOVE in newer:
+        return SchemaMismatch(
+            "the database is the target of a move that has not ended: the same `trio-jobs move` "
+            "goes on with it"
+        )
+    return SchemaMismatch(
+        f"the database has schema {newer}; this trio_jobs knows up to {known}. Upgrade trio_jobs."
+    )
 
 
 @cache
