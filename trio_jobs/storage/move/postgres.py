@@ -62,8 +62,11 @@ def target(url: str, source: str) -> Iterator["PostgresEnd"]:
         end.run("target_settings")
         if not end.value("hold_target"):
             raise MoveRefused("another move to TO is under way")
+        exists = end.value("exists")
+        if exists and end.identity() == source:
+            raise MoveRefused("FROM and TO are the same database")
         end.check_alone("TO")
-        found = end.marked() if end.value("exists") else None
+        found = end.marked() if exists else None
         if found is None:
             bring_up(url)
             _begin(end, db, source)
@@ -75,8 +78,6 @@ def target(url: str, source: str) -> Iterator["PostgresEnd"]:
 
 def _begin(end: "PostgresEnd", db: Connection, source: str) -> None:
     with db.transaction():
-        if end.identity() == source:
-            raise MoveRefused("FROM and TO are the same database")
         if any(end.count(table) for table in ALL):
             raise MoveRefused("TO is not empty, and jobs of two databases are not mixed")
         end.run("mark", VERSION, name_of(source))

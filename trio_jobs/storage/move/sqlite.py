@@ -46,6 +46,7 @@ def target(path: Path, source: str) -> Iterator["SqliteEnd"]:
     Raises StoreLocked, MoveRefused, Unavailable, StoreError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_other(path, source)  # before the lock, which would only say that we have it ourselves
     with _present(path):
         found = _mark_of(path)
         if found is None:
@@ -68,8 +69,21 @@ def _present(path: Path) -> Iterator[None]:
         presence.leave()
 
 
+def _check_other(path: Path, source: str) -> None:
+    if not _is_begun(path):
+        return
+    with closing(_connect(path)) as db, translated():
+        _check_ours(db, path)
+        if SqliteEnd(db).identity() == source:
+            raise MoveRefused("FROM and TO are the same database, or one is a copy of the other")
+
+
+def _is_begun(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _mark_of(path: Path) -> str | None:
-    if not path.is_file() or not path.stat().st_size:
+    if not _is_begun(path):
         return None
     with closing(_connect(path)) as db, translated():
         _check_ours(db, path)
@@ -79,8 +93,6 @@ def _mark_of(path: Path) -> str | None:
 def _begin(path: Path, source: str) -> None:
     with closing(open_writer(path, durable=True)) as db, translated(), db:
         end = SqliteEnd(db)
-        if end.identity() == source:
-            raise MoveRefused("FROM and TO are the same database, or one is a copy of the other")
         if any(end.count(table) for table in ALL):
             raise MoveRefused(f"{path} is not empty, and jobs of two databases are not mixed")
         db.execute(_SQL["mark"], (VERSION, name_of(source)))
