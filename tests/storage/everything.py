@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import trio
 
 from trio_jobs.config import Settings
@@ -11,7 +12,7 @@ from trio_jobs.job import Event, State
 from trio_jobs.registry import Registry
 from trio_jobs.service import Service
 from trio_jobs.storage import is_postgres, sqlite_path
-from trio_jobs.storage.records import Key, LogLine, Progress, Report
+from trio_jobs.storage.records import Job, Key, LogLine, Progress, Report
 from trio_jobs.storage.sqlite import SqliteStore
 from trio_jobs.storage.tokens import Token
 
@@ -91,6 +92,14 @@ async def _speak(store: Any) -> None:
     await store.cancel([held.id], EPOCH + 3e3)
 
 
+def _in_one_case(job: Job) -> Job:
+    """The dialects write hexadecimal digits in different ones."""
+    payload, result = job.payload_hex, job.result_hex
+    return msgspec.structs.replace(
+        job, payload_hex=payload and payload.lower(), result_hex=result and result.lower()
+    )
+
+
 async def seen(url: str) -> dict[str, Any]:
     """All that the API shows."""
     async with serving(url) as store:
@@ -98,7 +107,7 @@ async def seen(url: str) -> dict[str, Any]:
         jobs = (await service.list_jobs(limit=500)).jobs
         return {
             "jobs": jobs,
-            "bodies": [await service.get(job.id) for job in jobs],
+            "bodies": [_in_one_case(await service.get(job.id)) for job in jobs],
             "attempts": [await service.attempts(job.id) for job in jobs],
             "logs": [await service.logs(job.id) for job in jobs],
             "queues": await service.queues(),
