@@ -75,18 +75,21 @@ def test_a_service_that_is_still_there_is_told_of(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_it_goes_on_after_a_kill(tmp_path, stop):
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_it_goes_on_after_a_kill(tmp_path, request, kind, stop):
+    to = COPY if kind == "sqlite" else request.getfixturevalue("target")
     there = fill(tmp_path, 200)
     script = (
-        "from trio_jobs.storage.move import mover, sqlite\n"
+        "from trio_jobs.storage.move import mover\n"
+        f"from trio_jobs.storage.move.{kind} import {kind.title()}End as End\n"
         "import sys, time\n"
         "mover.JOBS_AT_ONCE = 10\n"
-        "put = sqlite.SqliteEnd.put\n"
+        "put = End.put\n"
         "def slow(*args):\n"
         "    put(*args); print('put', flush=True); time.sleep(0.1)\n"
-        "sqlite.SqliteEnd.put = slow\n"
+        "End.put = slow\n"
         "from trio_jobs.cli import main\n"
-        f"main(['move', {FILE!r}, {COPY!r}])\n"
+        f"main(['move', {FILE!r}, {to!r}])\n"
     )
     process = subprocess.Popen(
         [COMMAND[0], "-c", script],
@@ -103,13 +106,13 @@ def test_it_goes_on_after_a_kill(tmp_path, stop):
     if stop == signal.SIGINT:
         assert process.returncode == Exit.INTERRUPTED
         assert "goes on from here" in said
-    refused = run(tmp_path, "ls", "--database", COPY)
+    refused = run(tmp_path, "ls", "--database", to)
     assert refused.returncode == Exit.ERROR
     assert "a move that has not ended" in refused.stderr
-    done = run(tmp_path, "move", FILE, COPY)
+    done = run(tmp_path, "move", FILE, to)
     assert done.returncode == 0, done.stderr
     assert "went on after" in done.stderr
-    assert ids(tmp_path, COPY) == there
+    assert ids(tmp_path, to) == there
 
 
 @pytest.mark.parametrize(

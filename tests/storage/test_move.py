@@ -19,6 +19,7 @@ from trio_jobs.storage.move.tables import ALL
 from trio_jobs.storage.presence import Presence
 from trio_jobs.storage.queries import load
 from trio_jobs.storage.records import Key
+from trio_jobs.storage.tokens import Token
 
 from ..conftest import EPOCH
 from ..postgres import Server
@@ -162,6 +163,38 @@ async def test_it_goes_on_from_wherever_it_was_stopped(
     assert await seen(to) == before
 
 
+@every_way
+async def test_what_has_names_goes_on_as_well(
+    make: Make, here: str, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mover, "JOBS_AT_ONCE", 2)
+    from_, to = make(here), make(there)
+    async with serving(from_) as store:
+        for n in range(7):
+            await store.add_token(Token(f"ü{n}", f"h{n}", "", [], None, None, EPOCH, None))
+            await store.enqueue([new_job()], Key(f"key {n}", "print", FAR))
+    before = await seen(from_)
+    for _ in range(10):
+        with stopping(there, before_write=False), pytest.raises(Killed):
+            moved(from_, to)
+    result = moved(from_, to)
+    assert (result.rows["tokens"], result.rows["idempotency_keys"]) == (7, 7)
+    assert await seen(to) == before
+
+
+async def test_a_batch_is_small_however_large_its_jobs_are(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mover, "BYTES_AT_ONCE", 1_000)
+    from_, to = make("sqlite"), make("sqlite")
+    async with serving(from_) as store:
+        for size in (600, 600, 10, 10, 5_000):
+            await store.enqueue([new_job(b"x" * size, "text/plain")])
+    steps: list[int] = []
+    moved(from_, to, lambda done, _: steps.append(done))
+    assert steps == [1, 4, 5]
+
+
 @contextmanager
 def stopping(kind: str, *, before_write: bool) -> Iterator[None]:
     """The second write of a move is its last, or the first is."""
@@ -225,6 +258,13 @@ async def test_a_file_that_somebody_has_is_let_alone(make: Make, tmp_path: Path)
         moved(from_, from_)
     with pytest.raises(MoveRefused, match="there is no database"):
         moved(f"sqlite:///{tmp_path}/nothing.db", to)
+    sqlite_path(to).unlink()
+    with closing(apsw.Connection(str(sqlite_path(to)))) as db:
+        db.execute("create table theirs (x)")
+    with pytest.raises(MoveRefused, match="no database of trio_jobs"):
+        moved(from_, to)
+    with pytest.raises(MoveRefused, match="no database of trio_jobs"):
+        moved(to, from_)
     assert Presence(sqlite_path(from_), shared=False).leave() is None, "nobody holds it afterwards"
 
 
@@ -242,6 +282,29 @@ async def test_a_server_that_somebody_uses_is_let_alone(
             moved(file, server)
     with pytest.raises(MoveRefused, match="same database"):
         moved(server, server)
+
+
+async def test_a_target_that_was_only_begun_to_be_made_is_made(make: Make) -> None:
+    from_, to = make("sqlite"), make("sqlite")
+    async with serving(from_) as store:
+        await store.enqueue([new_job()])
+    with closing(apsw.Connection(str(sqlite_path(to)))) as db:
+        db.pragma("journal_mode", "wal")
+    with pytest.raises(MoveRefused, match="no database of trio_jobs"):
+        moved(to, from_)
+    assert moved(from_, to).rows["jobs"] == 1
+
+
+async def test_a_source_of_an_older_version_is_brought_up_to_date_first(make: Make) -> None:
+    from_ = make("sqlite")
+    async with serving(from_):
+        pass
+    value(
+        from_,
+        "delete from schema_version where version = (select max(version) from schema_version)",
+    )
+    with pytest.raises(MoveRefused, match="trio-jobs migrate"):
+        moved(from_, make("sqlite"))
 
 
 async def test_jobs_that_run_keep_a_server_from_moving(make: Make) -> None:

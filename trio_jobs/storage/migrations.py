@@ -14,7 +14,8 @@ from pathlib import Path
 from ..errors import SchemaMismatch
 
 UNFINISHED_MOVE = "unfinished_move"
-"""How the name of the version row begins by which a move keeps services from its target."""
+UNFINISHED_MOVE_VERSION = 9_999  # more digits would not fit the label that PostgreSQL prints
+"""The row by which a move keeps services from its target: how its name begins, and its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,15 @@ class Migration:
         return self.sql.startswith("-- breaking")
 
 
-def mismatch(newer: str, known: int) -> SchemaMismatch:
+def mismatch(newer: str, known: int, where: str = "the database") -> SchemaMismatch:
     """Why a database with the breaking migration `newer` is not opened."""
     if UNFINISHED_MOVE in newer:
         return SchemaMismatch(
-            "the database is the target of a move that has not ended: the same `trio-jobs move` "
+            f"{where} is the target of a move that has not ended: the same `trio-jobs move` "
             "goes on with it"
         )
     return SchemaMismatch(
-        f"the database has schema {newer}; this trio_jobs knows up to {known}. Upgrade trio_jobs."
+        f"{where} has schema {newer}; this trio_jobs knows up to {known}. Upgrade trio_jobs."
     )
 
 

@@ -7,9 +7,9 @@ not even one of an older version, and the jobs do not run here and there.
 from hashlib import sha256
 
 from ...errors import MoveRefused
-from ..migrations import UNFINISHED_MOVE
+from ..migrations import UNFINISHED_MOVE, UNFINISHED_MOVE_VERSION
 
-VERSION = 9_999  # more digits would not fit the label that PostgreSQL prints
+VERSION = UNFINISHED_MOVE_VERSION
 _PREFIX = f"{UNFINISHED_MOVE}_from_"
 
 

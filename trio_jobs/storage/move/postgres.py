@@ -86,7 +86,12 @@ def _begin(end: "PostgresEnd", db: Connection, source: str) -> None:
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
     try:
-        db = psycopg.connect(conninfo(url), autocommit=True, cursor_factory=RawCursor)
+        db = psycopg.connect(
+            conninfo(url),
+            autocommit=True,
+            cursor_factory=RawCursor,
+            application_name="trio-jobs move",  # so that the two ends do not count each other
+        )
     except psycopg.Error as error:
         said = without_secrets(str(error).strip())
         raise Unavailable(f"the database cannot be reached: {said}") from None

@@ -30,8 +30,10 @@ def source(path: Path) -> Iterator["SqliteEnd"]:
     if not path.is_file():
         raise MoveRefused(f"there is no database {path}")
     with _present(path), closing(_connect(path)) as db, translated():
-        _check_ours(db, path)
         end = SqliteEnd(db)
+        _check_ours(db, path)
+        if not end.exists():
+            raise MoveRefused(f"{path} is no database of trio_jobs")
         if end.marked() is not None:
             raise MoveRefused(f"{path} is itself an unfinished move: finish that one first")
         end.check_schema(str(path))
@@ -70,24 +72,21 @@ def _present(path: Path) -> Iterator[None]:
 
 
 def _check_other(path: Path, source: str) -> None:
-    if not _is_begun(path):
+    if not path.is_file():
         return
     with closing(_connect(path)) as db, translated():
         _check_ours(db, path)
-        if SqliteEnd(db).identity() == source:
+        end = SqliteEnd(db)
+        if end.exists() and end.identity() == source:
             raise MoveRefused("FROM and TO are the same database, or one is a copy of the other")
 
 
-def _is_begun(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
 def _mark_of(path: Path) -> str | None:
-    if not _is_begun(path):
+    if not path.is_file():
         return None
     with closing(_connect(path)) as db, translated():
-        _check_ours(db, path)
-        return SqliteEnd(db).marked()
+        end = SqliteEnd(db)
+        return end.marked() if end.exists() else None
 
 
 def _begin(path: Path, source: str) -> None:
@@ -106,7 +105,7 @@ def _connect(path: Path) -> apsw.Connection:
 
 
 def _check_ours(db: apsw.Connection, path: Path) -> None:
-    if db.execute(_SCHEMA["schema_foreign"]).get or not db.pragma("page_count"):
+    if db.execute(_SCHEMA["schema_foreign"]).get:
         raise MoveRefused(f"{path} is no database of trio_jobs")
 
 
@@ -118,6 +117,10 @@ class SqliteEnd:
 
     def _value(self, query: str, *args: Any) -> Any:
         return self._db.execute(_SQL[query], args).get
+
+    def exists(self) -> bool:
+        """Is it more than a file that somebody has begun to make?"""
+        return bool(self._value("exists"))
 
     def identity(self) -> str:
         return identity_of("sqlite", repr(self._value("born")))

@@ -1,5 +1,8 @@
 -- A SQLite file as an end of a move. Columns come in the order of tables.py.
 
+-- name: exists
+select exists (select 1 from sqlite_schema where name = 'schema_version')
+
 -- name: born
 select applied_at from schema_version where version = 1
 
