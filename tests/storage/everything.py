@@ -43,9 +43,8 @@ async def fill(store: Any, more: int = 0) -> None:
     for state in (State.SCHEDULED, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED):
         await bring_to(store, state, new_job(queue=f"in {state}", priority=9))
     await store.enqueue([new_job(b"\x00\xff raw", "application/octet-stream", type="raw")])
-    await store.settle(
-        [with_result((await claim(store, 1, "raw"))[0], b"\x00\xfe", "image/png")], 1.0
-    )
+    [raw] = await claim(store, 1, "raw")
+    await store.settle([with_result(raw, b"\x00\xfe", "image/png")], EPOCH)
     await store.enqueue([new_job(b"", "text/plain", type="raw", params={"name": STRANGE})])
     await store.enqueue(
         [

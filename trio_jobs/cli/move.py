@@ -5,7 +5,14 @@ from contextlib import contextmanager
 
 import click
 
-from ..errors import ConfigError, MoveRefused, StoreLocked, TrioJobsError, Unavailable
+from ..errors import (
+    ConfigError,
+    MoveRefused,
+    StoreBroken,
+    StoreLocked,
+    TrioJobsError,
+    Unavailable,
+)
 from ..redaction import without_secrets
 from ..storage.move import Moved
 from ..storage.move import move as move_all
@@ -52,6 +59,8 @@ def _explained() -> Iterator[None]:
         fail(str(error), Exit.REFUSED)
     except Unavailable as error:
         fail(str(error), Exit.UNREACHABLE)
+    except StoreBroken as error:
+        fail(str(error), Exit.STORE_BROKEN)
     except ConfigError as error:
         fail(str(error), Exit.USAGE)
     except (TrioJobsError, OSError) as error:

@@ -147,7 +147,7 @@ class PostgresEnd:
         [(running, seconds)] = self.rows("leased")
         if running:
             raise MoveRefused(
-                f"{running:,} jobs of FROM are running: stop the service. If it was killed, their "
+                f"FROM has running jobs ({running:,}): stop the service. If it was killed, their "
                 f"leases end in {seconds:.0f} s"
             )
 
@@ -157,7 +157,7 @@ class PostgresEnd:
         while others := self.value("others"):
             if time.monotonic() > stop:
                 raise MoveRefused(
-                    f"{which} is in use: {others} connections of trio_jobs are open. Stop the "
+                    f"{which} is in use: trio_jobs has {others} connections to it. Stop the "
                     "services that work on it"
                 )
             time.sleep(0.1)

@@ -10,9 +10,6 @@ set local idle_in_transaction_session_timeout = 0;
 set local lock_timeout = '2s';
 lock table jobs, payloads, attempts, logs, saves, idempotency_keys, queues, tokens in share mode
 
--- name: commit
-commit
-
 -- name: target_settings
 -- Of this session: it is direct, or has the pooler's connection for itself while it writes.
 set statement_timeout = 0;
