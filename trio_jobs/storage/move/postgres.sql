@@ -4,10 +4,11 @@
 -- name: begin_source
 -- One view of everything. Nobody writes meanwhile, and the lock comes before the view does: what
 -- was committed before is in it.
+-- An autovacuum at work on a table gives way within deadlock_timeout, 1 s by default.
 begin isolation level repeatable read;
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
-set local lock_timeout = '2s';
+set local lock_timeout = '10s';
 lock table jobs, payloads, attempts, logs, saves, idempotency_keys, queues, tokens in share mode
 
 -- name: target_settings
