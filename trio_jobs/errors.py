@@ -15,6 +15,7 @@
     │   └── Uncertain         an error after COMMIT was sent: it may or may not be stored
     ├── StoreError            the operator's: the database cannot be opened or trusted
     │   ├── StoreLocked       the operator's: another process owns the file
+    │   ├── MoveRefused       the operator's: a database is not fit to be moved, or moved to
     │   ├── SchemaMismatch    the operator's: written by a newer trio_jobs
     │   └── StoreBroken       the machine's: an I/O error; fatal, never retried
     ├── JobFailed             the handler's: the job that was waited for has no result
@@ -105,6 +106,10 @@ class StoreError(TrioJobsError):
 
 class StoreLocked(StoreError):
     """Another process owns this database file."""
+
+
+class MoveRefused(StoreError):
+    """A database cannot be moved, or moved to, as it is."""
 
 
 class SchemaMismatch(StoreError):

@@ -33,6 +33,7 @@ _COMMANDS = {
     "migrate": ("database", "Bring the database's schema up to date."),
     "backup": ("copies", "Copy the database, also while a service runs."),
     "restore": ("copies", "Put a copy in the place of the database."),
+    "move": ("move", "Copy everything to another database, SQLite or PostgreSQL."),
     "doctor": ("doctor", "Look whether this machine is fit to serve."),
     "bench": ("bench", "Measure how fast this machine is."),
     "config": ("settings", "Print every setting and where its value comes from."),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ..config import Settings
 from ..errors import TrioJobsError
 from ..storage import postgres_upkeep
+from ..storage.migrations import UNFINISHED_MOVE_VERSION
 from .finding import FAIL, OK, WARN, Finding
 
 SLACK = 1.0  # seconds that the clocks may differ
@@ -21,7 +22,10 @@ def database(settings: Settings) -> Iterator[Finding]:
     except TrioJobsError as error:
         yield Finding("database", FAIL, str(error), "Correct database, or start that server.")
         return
-    if found.schema > upkeep.known():
+    if found.schema == UNFINISHED_MOVE_VERSION:
+        advice = "Give the same `trio-jobs move` again, and it goes on."
+        yield Finding("database", FAIL, "the target of a move that has not ended", advice)
+    elif found.schema > upkeep.known():
         advice = "Upgrade trio_jobs."
         yield Finding("database", FAIL, f"schema {found.schema}, of a newer trio_jobs", advice)
     else:

@@ -71,6 +71,14 @@ def postgres_upkeep() -> ModuleType:
         return upkeep
 
 
+def postgres_end() -> ModuleType:
+    """PostgreSQL as an end of a move."""
+    with _extra():
+        from .move import postgres
+
+        return postgres
+
+
 def _postgres(url: str, **options: Any) -> Store:
     with _extra():
         from .postgres import PostgresStore

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import apsw
 
-from ..errors import SchemaMismatch, StoreBroken, StoreError, Unavailable
-from .migrations import migrations
+from ..errors import StoreBroken, StoreError, Unavailable
+from .migrations import migrations, mismatch
 from .queries import load, script
 from .write import AnswerTooLarge
 
@@ -79,10 +79,7 @@ def migrate(db: apsw.Connection) -> list[str]:
     known = migrations("sqlite")
     newer = db.execute(sql["schema_newer"], (len(known),)).get
     if newer is not None:
-        raise SchemaMismatch(
-            f"the database has schema {newer}; this trio_jobs knows up to {len(known)}. "
-            "Upgrade trio_jobs."
-        )
+        raise mismatch(newer, len(known))
     applied = []
     for migration in known[schema_version(db) :]:
         db.execute("begin immediate")

@@ -14,9 +14,9 @@ from typing import Any
 import apsw
 
 from ..disk import sync_directory
-from ..errors import SchemaMismatch, StoreBroken, StoreError
+from ..errors import StoreBroken, StoreError
 from .connection import BUSY_TIMEOUT, schema_version, translated
-from .migrations import migrations
+from .migrations import migrations, mismatch
 from .presence import Presence
 from .queries import load
 
@@ -86,7 +86,7 @@ def _check_ours(db: apsw.Connection, path: Path) -> None:
         raise StoreError(f"{path} is no database of trio_jobs")
     newer = db.execute(sql["schema_newer"], (len(migrations("sqlite")),)).get
     if newer is not None:
-        raise SchemaMismatch(f"{path} has schema {newer}: a newer trio_jobs made it")
+        raise mismatch(newer, len(migrations("sqlite")), str(path))
 
 
 def restore(copy: Path, database: Path, told: Told) -> Path | None:

@@ -11,6 +11,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from ..errors import SchemaMismatch
+
+UNFINISHED_MOVE = "unfinished_move"
+UNFINISHED_MOVE_VERSION = 9_999  # more digits would not fit the label that PostgreSQL prints
+"""The row by which a move keeps services from its target: how its name begins, and its number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -27,6 +33,18 @@ class Migration:
     @property
     def breaking(self) -> bool:
         return self.sql.startswith("-- breaking")
+
+
+def mismatch(newer: str, known: int, where: str = "the database") -> SchemaMismatch:
+    """Why a database with the breaking migration `newer` is not opened."""
+    if UNFINISHED_MOVE in newer:
+        return SchemaMismatch(
+            f"{where} is the target of a move that has not ended: the same `trio-jobs move` "
+            "goes on with it"
+        )
+    return SchemaMismatch(
+        f"{where} has schema {newer}; this trio_jobs knows up to {known}. Upgrade trio_jobs."
+    )
 
 
 @cache

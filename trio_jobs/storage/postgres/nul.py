@@ -27,3 +27,17 @@ def shown(json: str) -> str:
     if MARK not in json:
         return json
     return json.replace(MARK + "0", "\\u0000").replace(MARK + "1", MARK)
+
+
+def hidden_text(text: str) -> str:
+    """The same for a text that is no JSON: an escape in it is six characters like others."""
+    if MARK in text:
+        text = text.replace(MARK, MARK + "1")
+    return text.replace("\0", MARK + "0") if "\0" in text else text
+
+
+def shown_text(text: str) -> str:
+    """As it was before `hidden_text`."""
+    if MARK not in text:
+        return text
+    return text.replace(MARK + "0", "\0").replace(MARK + "1", MARK)

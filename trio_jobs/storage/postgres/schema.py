@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import SchemaMismatch, StoreError
-from ..migrations import migrations
+from ...errors import StoreError
+from ..migrations import migrations, mismatch
 from .failures import Again, jitter
 from .line import Line, value
 from .statements import Statements
@@ -33,10 +33,7 @@ def migrate(line: Line, statements: Statements) -> list[str]:
         _repeated(line, lambda: ask("schema_create"))
     newer = ask("schema_newer", len(known))
     if newer is not None:
-        raise SchemaMismatch(
-            f"the database has schema {newer}; this trio_jobs knows up to {len(known)}. "
-            "Upgrade trio_jobs."
-        )
+        raise mismatch(newer, len(known))
     applied = []
     for migration in known[ask("schema_version") :]:
 
