@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from trio_jobs.cli.worker import DECIDED, OF_HTTP
 from trio_jobs.config import Settings
 
@@ -37,15 +39,21 @@ async def held():
 
 
 @contextmanager
-def working(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+def working(
+    directory: Path, *options: str, says: str = "working on trio-jobs.db"
+) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that is ready; killed in the end if it still runs."""
     log = directory / "worker.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*WORKER, "tasks:app"], cwd=directory, env=ENVIRONMENT, stdout=output, stderr=output
+            [*WORKER, "tasks:app", *options],
+            cwd=directory,
+            env=ENVIRONMENT,
+            stdout=output,
+            stderr=output,
         )
     try:
-        until(lambda: "working on trio-jobs.db" in log.read_text() or process.poll() is not None)
+        until(lambda: says in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield process
     finally:
@@ -66,6 +74,55 @@ def test_a_worker_runs_what_a_service_without_workers_takes(tmp_path: Path) -> N
             assert worker.wait(PATIENCE) == 0
         job = service.wait_for(left, "queued")
         assert job["attempt"] == 0
+
+
+def test_a_worker_elsewhere_needs_nothing_but_the_url(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for directory in (here, there):
+        directory.mkdir()
+    (there / "tasks.py").write_text(TASKS)
+    with running(here, "--no-worker", "--remote-types", "add,slow") as service:
+        id_ = service.post("add", [1, 2])
+        with working(there, "--server", service.url, says="working for http") as worker:
+            assert service.wait_for(id_, "done")["output"] == 3
+            left = service.post("slow")
+            service.wait_for(left, "running")
+            worker.send_signal(signal.SIGTERM)
+            worker.send_signal(signal.SIGINT)
+            assert worker.wait(PATIENCE) == 0
+        job = service.wait_for(left, "queued")
+        assert (job["attempt"], list(there.glob("*.db*"))) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--server", "nowhere"], 2, "not the URL of a service"),
+        (["--server", "http://127.0.0.1:1", "--database", "a.db"], 2, "exclude each other"),
+    ],
+)
+def test_a_worker_works_in_one_place(
+    tmp_path: Path, options: list[str], code: int, said: str
+) -> None:
+    done = subprocess.run(
+        [*WORKER, *options], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_a_worker_that_is_not_let_in_says_why(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    subprocess.run(
+        (*WORKER[:-1], "token", "create", "boss", "--scope", "admin", "--database", "sqlite:///trio-jobs.db"),
+        cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True,
+    )  # fmt: skip
+    with running(tmp_path, "--auth", "required") as service:
+        done = subprocess.run(
+            [*WORKER, "tasks:app", "--server", service.url],
+            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True,
+        )  # fmt: skip
+    assert (done.returncode, "token" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_third_signal_ends_a_worker_at_once(tmp_path: Path) -> None:

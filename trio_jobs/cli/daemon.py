@@ -5,7 +5,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -22,9 +22,12 @@ log = logging.getLogger("trio_jobs")
 
 MAX_DESCRIPTORS = 65_536
 
+Work = Callable[[Target], Awaitable[None]]
+
 
 class Daemon:
-    """Runs what `target` names until it is told to stop. `explain` is how it says why it failed.
+    """Does `work` with what `target` names, until told to stop. `explain` is how it says why it
+    failed.
 
     All that it says is logged.
     """
@@ -33,15 +36,13 @@ class Daemon:
         self,
         settings: Settings,
         target: str | None,
+        work: Work,
         *,
-        http: bool,
-        greet: Callable[[list[str]], None],
         explain: Callable[[Exception], str],
     ) -> None:
         self._settings = settings
         self._target = target
-        self._http = http
-        self._greet = greet
+        self._work = work
         self._explain = explain
 
     def run(self) -> NoReturn:
@@ -54,12 +55,7 @@ class Daemon:
     def _run(self) -> int:
         """Until it has ended, for whatever reason; how the process exits."""
         try:
-            target = Target(self._target, self._settings)
-            runtime = Runtime(
-                target.settings, target.registry, on_ready=self._greet, http=self._http
-            )
-            with target.bound(runtime.service):
-                trio.run(runtime.run)
+            trio.run(self._work, Target(self._target, self._settings))
         except (Exception, BaseExceptionGroup) as error:
             found = reasons(error)
             if found:
@@ -68,6 +64,13 @@ class Daemon:
                 log.critical("the service has failed", exc_info=error)
             return exit_code(found)
         return 0
+
+
+async def run_here(target: Target, *, http: bool, greet: Callable[[list[str]], None]) -> None:
+    """The runtime, on a database of its own or one that is shared."""
+    runtime = Runtime(target.settings, target.registry, on_ready=greet, http=http)
+    with target.bound(runtime.service):
+        await runtime.run()
 
 
 def logging_to_stderr(settings: Settings) -> AbstractContextManager[object]:

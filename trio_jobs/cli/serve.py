@@ -14,7 +14,7 @@ from ..config import Settings
 from ..redaction import without_secrets
 from .child import command_line, stop_with_parent
 from .crew import run_crew
-from .daemon import Daemon, logging_to_stderr
+from .daemon import Daemon, logging_to_stderr, run_here
 from .reloader import Reloader
 from .settings import load, setting_options
 
@@ -43,13 +43,8 @@ def serve(target: str | None, reload: bool, with_parent: bool, **flags: Any) -> 
         _serve_together(settings, target, flags)
     if with_parent:
         stop_with_parent()
-    Daemon(
-        settings,
-        target,
-        http=True,
-        greet=partial(_greet, settings),
-        explain=_explained,
-    ).run()
+    work = partial(run_here, http=True, greet=partial(_greet, settings))
+    Daemon(settings, target, work, explain=_explained).run()
 
 
 def _serve_together(settings: Settings, target: str | None, flags: dict[str, Any]) -> NoReturn:

@@ -22,13 +22,14 @@ async def work_at(
     settings: Settings,
     *,
     stop: trio.Event,
+    hurry: trio.Event | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Runs jobs of the service at `place`, until `stop` is set or the service says so.
 
     It starts with its name. Running jobs then have `shutdown_grace` seconds; those that are left
-    are cancelled, and go back to their queue, uncharged. Raises Denied (in a group) when the
-    service does not let it in.
+    are cancelled, and go back to their queue, uncharged; once `hurry` is set, all are. Raises
+    Denied (in a group) when the service does not let it in.
     """
 
     def timeout_of(type_: str) -> float | None:
@@ -44,10 +45,10 @@ async def work_at(
         await _either(stop, store.leave)
         worker.quiet()
         with trio.move_on_after(settings.shutdown_grace):
-            await worker.drained.wait()
-        for hurry in (partial(worker.stop_all, Reason.SHUTDOWN), worker.abandon_all):
+            await _either(worker.drained, *([] if hurry is None else [hurry]))
+        for end_all in (partial(worker.stop_all, Reason.SHUTDOWN), worker.abandon_all):
             if not worker.drained.is_set():
-                hurry()
+                end_all()
                 with trio.move_on_after(CLEANUP):
                     await worker.drained.wait()
         with trio.move_on_after(settings.cleanup_grace):
