@@ -61,12 +61,11 @@ class Fleet:
         """Returns when all of them serve."""
         (self.directory / "tasks.py").write_text(TASKS)
         for number in range(self.count):
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                port = probe.getsockname()[1]
+            port = free_port()
             log = self.directory / f"log-{number}"
             self.members.append(Member(f"http://127.0.0.1:{port}", self._launch(port, log), log))
         for member in self.members:
-            self._wait_for(member)
+            until_it_serves(member.url, member.log)
 
     def kill_one(self, dice: random.Random) -> None:
         """Kills one of them, at random, and starts it again at once."""
@@ -103,12 +102,21 @@ class Fleet:
                 stderr=output,
             )
 
-    def _wait_for(self, member: Member) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{member.url}/livez", timeout=1, trust_env=False).is_success:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise RuntimeError(f"it does not serve: {member.log.read_text()[-2000:]}")
+
+def free_port() -> int:
+    """One of this machine, on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until_it_serves(url: str, log: Path) -> None:
+    """Returns then. Raises RuntimeError with the end of its log when it takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/livez", timeout=1, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise RuntimeError(f"it does not serve: {log.read_text()[-2000:]}")

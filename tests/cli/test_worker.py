@@ -112,6 +112,8 @@ def test_a_worker_works_in_one_place(
 
 def test_a_worker_that_is_not_let_in_says_why(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(TASKS)
+    with running(tmp_path):
+        pass  # makes the database
     subprocess.run(
         (*WORKER[:-1], "token", "create", "boss", "--scope", "admin", "--database", "sqlite:///trio-jobs.db"),
         cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True,

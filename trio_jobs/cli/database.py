@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..disk import make_directory
 from ..errors import TrioJobsError
 from ..redaction import without_secrets
 from ..storage import is_postgres, postgres_upkeep, sqlite_path
@@ -39,7 +40,7 @@ def migrate(action: str, **flags: Any) -> None:
 
 
 def _bring_up(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     presence = Presence(path, shared=False)  # not under a service that is running
     try:
         db = open_writer(path, durable=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from ..disk import sync_directory
+from ..disk import make_directory, sync_directory
 from ..errors import StoreBroken, StoreError
 from .connection import BUSY_TIMEOUT, schema_version, translated
 from .migrations import migrations, mismatch
@@ -95,7 +95,7 @@ def restore(copy: Path, database: Path, told: Told) -> Path | None:
     Raises StoreLocked while a service has it, and what `examine` raises.
     """
     examine(copy)
-    database.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(database.parent)
     presence = Presence(database, shared=False)
     fresh = database.with_name(database.name + ".restoring")
     try:

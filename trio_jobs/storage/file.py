@@ -7,6 +7,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from ..disk import make_directory
 from ..errors import StoreBroken, StoreError
 from .connection import open_pulse, open_reader, open_writer, translated
 from .grouped import Query
@@ -67,7 +68,7 @@ class SqliteFile:
 
     def _enter(self) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             self._presence = Presence(self._path, shared=self._shared)
         except OSError as error:
             raise StoreError(f"the database cannot be opened: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from ...disk import make_directory
 from ...errors import MoveRefused
 from ..connection import BUSY_TIMEOUT, open_writer, translated
 from ..migrations import migrations
@@ -47,7 +48,7 @@ def target(path: Path, source: str) -> Iterator["SqliteEnd"]:
 
     Raises StoreLocked, MoveRefused, Unavailable, StoreError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     _check_other(path, source)  # before the lock, which would only say that we have it ourselves
     with _present(path):
         found = _mark_of(path)
