@@ -22,6 +22,7 @@ class Watcher:
         self._http = httpx.AsyncClient(base_url=url, timeout=40, trust_env=False)
         self._ledger = ledger
         self._position = "0"
+        self._due: set[str] = set()  # had ended at the last look: their events must be on the way
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -55,7 +56,7 @@ class Watcher:
 
     async def look(self, ids: Iterable[str]) -> set[str]:
         """Asks for each of these jobs; those that wait for a time to come."""
-        waiting = set()
+        waiting, due = set(), set()
         for id_ in ids:
             try:
                 answer = await self._http.get(f"/jobs/{id_}")
@@ -66,8 +67,11 @@ class Watcher:
             elif answer.status_code == 200:
                 job = answer.json()
                 if job["state"] in FINAL and id_ in self._ledger.open:
-                    self._ledger.unheard += 1
-                    self._ledger.end(id_, job["type"], job["state"])
+                    if id_ in self._due:
+                        self._ledger.unheard += 1
+                        self._ledger.end(id_, job["type"], job["state"])
+                    due.add(id_)
                 elif job["state"] == "scheduled" and job["run_at"] > to_rfc3339(time.time()):
                     waiting.add(id_)
+        self._due = due
         return waiting
