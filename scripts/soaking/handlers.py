@@ -14,7 +14,7 @@ import trio
 
 from trio_jobs import Ctx, Fail, Jobs, Snooze
 
-LOOK = 0.01  # seconds
+LOOK = 0.005  # seconds
 LEAKS = "SOAK_LEAK" in os.environ
 
 app = Jobs()

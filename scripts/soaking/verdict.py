@@ -12,8 +12,8 @@ MAX_LAG_MS = 25.0
 MAX_GROWTH = 1.10
 MAX_GROWTH_SHORT = 2.0
 """A run of less than LONG has not filled its caches yet: then only a doubling is suspicious."""
-LONG = 150  # samples
-WARM_UP = 0.1  # of the samples
+LONG = 180  # samples
+WARM_UP = 60  # samples in which caches fill; a third of a shorter run, a tenth of a longer one
 MAX_503 = 0.01  # of the requests: the database may be busy for a moment
 GOOD = ("post", "array", "storm", "unique", "upload")  # kinds of requests that have to be taken
 
@@ -94,7 +94,7 @@ def judge(
 
 def _growth(measure: Measure, samples: list[Sample]) -> Growth:
     values = [float(getattr(sample, measure.name)) for sample in samples]
-    warm = values[int(len(values) * WARM_UP) :]
+    warm = values[max(len(values) // 10, min(WARM_UP, len(values) // 3)) :]
     third = max(1, len(warm) // 3)
     first, last = median(warm[:third]), median(warm[-third:])
     factor = MAX_GROWTH if len(samples) >= LONG else MAX_GROWTH_SHORT
