@@ -66,7 +66,7 @@ async def soak(options: argparse.Namespace, directory: Path) -> int:
             nursery.cancel_scope.cancel()
     finally:
         exits = crew.stop()
-    verdict = judge(measured, ledger, traffic.answers, unended, exits)
+    verdict = judge(measured, ledger, traffic.answers, unended, exits, faults.failed)
     print(*report.markdown(verdict, ledger, traffic.answers, faults.done), sep="\n")
     if any(exits):
         print(crew.last_words(), file=sys.stderr)

@@ -28,10 +28,11 @@ class Fault(NamedTuple):
 
 
 class Faults:
-    """`done` are those that were."""
+    """`done` are those that were, `failed` says of which there was an error (a backup's, say)."""
 
     def __init__(self, crew: Crew, traffic: Traffic, dice: random.Random) -> None:
         self.done: list[Fault] = []
+        self.failed: list[str] = []
         self._crew = crew
         self._traffic = traffic
         self._dice = dice
@@ -56,7 +57,13 @@ class Faults:
                     await trio.sleep(every * self._dice.uniform(0.5, 1.5))
                     self.done.append(Fault(name, trio.current_time()))
                     with trio.CancelScope(shield=True):  # none is left undone
-                        await self._kinds[name]()
+                        await self._tried(name)
+
+    async def _tried(self, name: str) -> None:
+        try:
+            await self._kinds[name]()
+        except (RuntimeError, OSError, apsw.Error) as error:
+            self.failed.append(f"{name}: {error}")
 
     async def _kill_worker(self) -> None:
         await trio.to_thread.run_sync(self._crew.kill_worker)

@@ -63,22 +63,24 @@ def judge(
     answers: Counter[str],
     unended: list[str],
     exits: list[int | None],
+    errors: list[str],
 ) -> Verdict:
-    """`unended` are acknowledged jobs that should have ended by now, `exits` those of the crew."""
+    """`unended` are acknowledged jobs that should have ended by now, `exits` those of the crew,
+    `errors` is what else went wrong."""
     lags = [lag for sample in samples for lag in sample.lags_ms]
     growths = [_growth(measure, samples) for measure in FLAT]
     codes = Counter(answer.rpartition(" ")[2] for answer in answers.elements())
     refused = [
         answer for answer in answers if answer.startswith(tuple(f"{kind} 4" for kind in GOOD))
     ]
-    errors = sum(count for code, count in codes.items() if code.startswith("5"))
+    failures = sum(count for code, count in codes.items() if code.startswith("5"))
     lag = p99(lags)
     wrong = {
         f"the event loop lags: p99 {lag:.1f} ms": lag > MAX_LAG_MS,
         _named("lost", ledger.lost): ledger.lost,
         _named("ended as they should not", ledger.wrong): ledger.wrong,
         _named("have not ended", unended): unended,
-        f"{errors - codes['503']:,} answers are 5xx": errors > codes["503"],
+        f"{failures - codes['503']:,} answers are 5xx": failures > codes["503"],
         f"{codes['503']:,} answers are 503": codes["503"] > MAX_503 * codes.total(),
         f"refused: {', '.join(refused)}": refused,
         f"exit codes {exits}": any(exits),
@@ -88,7 +90,8 @@ def judge(
         lag,
         max(lags, default=0.0),
         [f"{growth.measure.title}: it grows" for growth in growths if not growth.is_flat]
-        + [sentence for sentence, is_so in wrong.items() if is_so],
+        + [sentence for sentence, is_so in wrong.items() if is_so]
+        + errors,
     )
 
 

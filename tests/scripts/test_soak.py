@@ -24,10 +24,11 @@ def verdict(
     ledger: Ledger | None = None,
     unended: tuple[str, ...] = (),
     exits: tuple[int, ...] = (0, 0),
+    errors: tuple[str, ...] = (),
     **answers: int,
 ) -> Verdict:
     counted = Counter({name.replace("_", " "): count for name, count in answers.items()})
-    return judge(samples, ledger or Ledger(), counted, list(unended), list(exits))
+    return judge(samples, ledger or Ledger(), counted, list(unended), list(exits), list(errors))
 
 
 def test_all_is_well_and_one_late_wakening_in_a_hundred_is_forgiven() -> None:
@@ -65,6 +66,7 @@ def test_jobs_and_answers_are_held_against_what_was_promised() -> None:
     assert len(verdict(calm, ledger).faults) == 2
     assert len(verdict(calm, unended=("d (noop)",)).faults) == 1
     assert len(verdict(calm, exits=(0, -9)).faults) == 1
+    assert verdict(calm, errors=("backup: no",)).faults == ["backup: no"]
     assert len(verdict(calm, post_500=1, read_200=1_000).faults) == 1
     assert len(verdict(calm, post_422=1).faults) == 1
     assert verdict(calm, bad_422=5, read_404=5, post_503=1, post_201=1_000).faults == []
