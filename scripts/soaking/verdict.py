@@ -10,8 +10,8 @@ from .samples import Sample, p99
 
 MAX_LAG_MS = 25.0
 MAX_GROWTH = 1.10
-MAX_GROWTH_SHORT = 2.0
-"""A run of less than LONG has not filled its caches yet: then only a doubling is suspicious."""
+MAX_GROWTH_SHORT = 1.3
+"""A run of less than LONG has not filled its caches yet."""
 LONG = 180  # samples
 WARM_UP = 60  # samples in which caches fill; a third of a shorter run, a tenth of a longer one
 MAX_503 = 0.01  # of the requests: the database may be busy for a moment
