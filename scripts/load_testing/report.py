@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+from plotting import pyplot
 
 from .audit import Job
 from .plan import Tally
@@ -110,12 +111,7 @@ def _speed(name: str, figures: dict[str, Any]) -> Iterator[str]:
 
 def plot(path: str, title: str, tally: Tally, jobs: dict[str, Job]) -> None:
     """Latency by percentile, as SVG or PNG by the file's name."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(9, 5), layout="constrained")
     posts = [ack.seconds for ack in tally.acks]
     for label, values in (("POST → 201", posts), ("POST → done", until_done(tally, jobs))):
         shares = [100 * (rank + 1) / len(values) for rank in range(len(values))]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from plotting import pyplot
+
 from .catalogue import Peer
 from .process import Figures
 from .report import MEASURES, STORES
@@ -9,12 +11,7 @@ from .report import MEASURES, STORES
 
 def draw(directory: Path, caption: str, peers: list[Peer], figures: dict[str, Figures]) -> None:
     """`<measure>.svg` for each measure that somebody has a number for; needs the extra `plot`."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    mpl.rcParams["svg.hashsalt"] = "peers"  # the same figures give the same file
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     directory.mkdir(parents=True, exist_ok=True)
     for name, head, decimals, more in MEASURES:
         found = [

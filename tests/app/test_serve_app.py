@@ -250,3 +250,10 @@ def test_all_names_of_the_package_are_there() -> None:
     code = "from trio_jobs import *; print(Jobs.__name__, Client.__name__, __version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"Jobs Client {trio_jobs.__version__}\n"
+
+
+def test_a_decorator_without_parentheses_is_refused_and_not_swallowed() -> None:
+    async def work() -> None: ...
+
+    with pytest.raises(TypeError, match="parentheses"):
+        Jobs().job(work)  # type: ignore[arg-type]

@@ -26,7 +26,13 @@ from trio_jobs.errors import (
 )
 from trio_jobs.job import State
 from trio_jobs.storage import open_store, sqlite_path
-from trio_jobs.storage.connection import migrate, open_reader, open_writer, schema_version
+from trio_jobs.storage.connection import (
+    MAX_IDLE_WAL,
+    migrate,
+    open_reader,
+    open_writer,
+    schema_version,
+)
 from trio_jobs.storage.migrations import migrations
 from trio_jobs.storage.records import Job
 from trio_jobs.storage.sqlite import SqliteStore, in_thread
@@ -763,3 +769,21 @@ async def test_one_claim_takes_no_more_than_its_budget_of_bytes(backend: SqliteB
         assert [job.id for job in await claim(store)] == [raw[3].id, raw[2].id]
         assert [job.id for job in await claim(store)] == [raw[1].id, raw[0].id]
         assert backend.recount() == await store.counts()
+
+
+def test_what_a_long_reader_has_made_of_the_wal_is_cut_when_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    wal = tmp_path / "jobs.db-wal"
+    writer, reader = open_writer(path, durable=False), open_reader(path)
+    writer.execute("create table ballast (data blob)")
+    reader.execute("begin")
+    reader.execute("select count(*) from ballast").fetchall()
+    for _ in range(24):
+        writer.execute("insert into ballast values (zeroblob(1000000))")
+    assert wal.stat().st_size > 24_000_000
+    reader.execute("rollback")
+    for _ in range(2):  # one writes all of it back, the next begins anew
+        writer.execute("insert into ballast values (zeroblob(1))")
+    assert wal.stat().st_size <= MAX_IDLE_WAL
+    reader.close()
+    writer.close()

@@ -76,6 +76,8 @@ class Jobs:
         out, `async def` runs in the loop and `def` in a thread. Raises ValueError for what cannot
         be, TypeError for a function that cannot be a handler.
         """
+        if callable(name):
+            raise TypeError("a job type is made by @app.job(), with parentheses")
         rules = _rules(keep)
         curve = Backoff() if backoff is None else Backoff.of(backoff)
         if concurrency is not None and concurrency < 1:

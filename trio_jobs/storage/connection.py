@@ -19,6 +19,9 @@ from .queries import load, script
 from .write import AnswerTooLarge
 
 BUSY_TIMEOUT = 5.0
+MAX_IDLE_WAL = 16_777_216
+"""Bytes to which the WAL is cut once all of it is in the database: while somebody reads for long it
+grows, and SQLite would leave it at that size. Without such readers it has 4 MB."""
 QUICK_CHECK_SECONDS = 1.0
 
 
@@ -121,6 +124,7 @@ def translated() -> Iterator[None]:
 def _connect(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     db.set_busy_timeout(int(BUSY_TIMEOUT * 1000))
+    db.pragma("journal_size_limit", MAX_IDLE_WAL)  # whoever begins the WAL anew cuts it
     return db
 
 
