@@ -69,7 +69,7 @@ def opened(path: Path) -> Stored:
 
     Raises what the service would.
     """
-    file = SqliteFile(path, durable=True, shared=False, visitor=False)
+    file = SqliteFile(path, durable=True, shared=False, visitor=False, callback=None)
     file.open()
     try:
         db = file.writer

@@ -277,15 +277,13 @@ def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("more", "code"), [((), 0), (("--self-test",), 1)])
-def test_power_cuts_lose_what_was_not_synced_and_nothing_else(
-    more: tuple[str, ...], code: int
-) -> None:
+@pytest.mark.parametrize("more", [(), ("--self-test",)])
+def test_power_cuts_lose_what_was_not_synced_and_nothing_else(more: tuple[str, ...]) -> None:
     command = [sys.executable, str(SCRIPT), "--cuts", "20", "--jobs", "60", *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     if done.returncode == 2:
         pytest.skip(done.stderr.strip())
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_without_strace_the_audit_says_what_to_install(tmp_path: Path) -> None:
