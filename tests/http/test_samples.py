@@ -13,6 +13,7 @@ import pytest
 from trio_jobs.http.openapi import PATH_PARAMS
 from trio_jobs.http.reference import Entry, nouns
 from trio_jobs.http.routes import DOCUMENT
+from trio_jobs.http.work_words import SAMPLE_LEASE
 
 from ..processes import ENVIRONMENT, Service, running
 
@@ -38,6 +39,7 @@ def test_the_examples_are_written_as_one_would_write_them() -> None:
     assert "type=process_file" in upload.curl
     assert by_id["get_events"][0].curl.startswith("curl -N")
     assert "httpx.stream(" in by_id["get_events"][0].python
+    assert f"-H 'Lease-Token: {SAMPLE_LEASE}'" in by_id["complete_worker_job"][0].curl
     assert by_id["delete_job"][0].python.endswith("print(reply.status_code)")
     for samples in by_id.values():
         for sample in samples:
@@ -46,7 +48,7 @@ def test_the_examples_are_written_as_one_would_write_them() -> None:
 
 @pytest.mark.slow
 def test_the_examples_work(tmp_path: Path) -> None:
-    with running(tmp_path) as service:
+    with running(tmp_path, "--remote-types", "elsewhere") as service:
         for entry in entries(service.url):
             if entry.path.endswith("/events"):
                 continue  # endless
@@ -67,6 +69,11 @@ def with_an_id(service: Service, entry: Entry, text: str) -> str:
         return text.replace(SAMPLE_TOKEN, made.json()["id"])
     if SAMPLE_ID not in text:
         return text
+    if entry.path.startswith("/worker/jobs/"):
+        service.post("elsewhere")
+        claim = {"worker": "w", "types": ["elsewhere"]}
+        [job] = service.http.post("/worker/claim", json=claim).json()["jobs"]
+        return text.replace(SAMPLE_ID, job["id"]).replace(SAMPLE_LEASE, job["lease_token"])
     if entry.id in DONE:
         id_ = service.post("sleep", {"seconds": 0})
         service.wait_for(id_, "done")

@@ -29,8 +29,10 @@ def samples(method: str, path: str, operation: Mapping[str, Any], origin: str) -
     url = origin + path
     bodies = operation.get("requestBody", {}).get("content", {})
     if not bodies:
-        curl = _curl(method, url, stream=_is_stream(operation))
-        return [Sample("", curl, _python(method, url, operation))]
+        headers = _needed(operation)
+        curl = _curl(method, url, *_given(headers), stream=_is_stream(operation))
+        arguments = [f"headers={_literal(headers)}"] if headers else []
+        return [Sample("", curl, _python(method, url, operation, *arguments))]
     return [
         _with_body(method, url, media_type, content, operation)
         for media_type, content in bodies.items()
@@ -49,22 +51,29 @@ def _with_body(
         url, text = url + UPLOAD, BYTES
     else:
         text = example.rstrip("\n") if isinstance(example, str) else json.dumps(example)
+    headers = {"Content-Type": media_type, **_needed(operation)}
+    curl = _curl(method, url, *_given(headers), f"-d {shlex.quote(text)}")
     if media_type == "application/json":
+        del headers["Content-Type"]  # httpx says it itself
         arguments = [f"json={_literal(example)}"]
     else:
-        arguments = [
-            f"headers={_literal({'Content-Type': media_type})}",
-            f"content={_literal(text)}",
-        ]
-    return Sample(
-        media_type,
-        _curl(method, url, f"-H {shlex.quote(f'Content-Type: {media_type}')}", _data(text)),
-        _python(method, url, operation, *arguments),
-    )
+        arguments = [f"content={_literal(text)}"]
+    if headers:
+        arguments.insert(0, f"headers={_literal(headers)}")
+    return Sample(media_type, curl, _python(method, url, operation, *arguments))
 
 
-def _data(text: str) -> str:
-    return f"-d {shlex.quote(text)}"
+def _needed(operation: Mapping[str, Any]) -> dict[str, str]:
+    """Headers that the call cannot do without."""
+    return {
+        param["name"]: param["schema"]["examples"][0]
+        for param in operation.get("parameters", ())
+        if param["in"] == "header" and param.get("required")
+    }
+
+
+def _given(headers: Mapping[str, str]) -> list[str]:
+    return [f"-H {shlex.quote(f'{name}: {text}')}" for name, text in headers.items()]
 
 
 def _curl(method: str, url: str, *options: str, stream: bool = False) -> str:

@@ -17,7 +17,10 @@ SAMPLE = "host-1/4711"
 LOST: Literal["lease-lost"] = "lease-lost"
 
 WorkerName = Annotated[str, says(pattern="^(?!process-)[A-Za-z0-9_.:/@-]{1,100}$")]
-LeaseToken = Annotated[str, says(pattern=r"^[0-9a-f]{1,15}\.[0-9]{1,5}(\.[0-9]{1,3})?$")]
+SAMPLE_LEASE = "5f3759df2a1b4c6.60"
+LeaseToken = Annotated[
+    str, says(pattern=r"^[0-9a-f]{1,15}\.[0-9]{1,5}(\.[0-9]{1,3})?$", examples=[SAMPLE_LEASE])
+]
 Types = Annotated[list[Name], says(minItems=1, maxItems=MOST_TYPES)]
 Shares = Annotated[
     dict[str, Annotated[int, says(minimum=0, maximum=MOST_JOBS)]],
@@ -105,7 +108,7 @@ class HeartbeatRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
         "jobs": [
             {
                 "id": "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d",
-                "lease_token": "5f3759df2a1b4c6.60",
+                "lease_token": SAMPLE_LEASE,
                 "progress": {"done": 3, "total": 8},
                 "logs": ["3 of 8"],
             }
@@ -145,7 +148,7 @@ class SettleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         "jobs": [
             {
                 "id": "0190b8c3-7d1e-7b2a-9a3c-5e1f0a2b3c4d",
-                "lease_token": "5f3759df2a1b4c6.60",
+                "lease_token": SAMPLE_LEASE,
                 "outcome": "done",
                 "output": {"width": 320},
             }
@@ -242,5 +245,5 @@ def lease_of(id_: str, token: str) -> tuple[Lease, float]:
     """… and back; Malformed for what never was one."""
     found = _TOKEN.match(token)
     if found is None or (number := int(found[1], 16)) >= 2**63:
-        raise Malformed("A lease token is as the claim gave it, e.g. 5f3759df2a1b4c6.60.")
+        raise Malformed(f"A lease token is as the claim gave it, e.g. {SAMPLE_LEASE}.")
     return Lease(id_, number), min(max(float(found[2]), MIN_LEASE), MAX_LEASE)
