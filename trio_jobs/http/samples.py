@@ -48,7 +48,9 @@ def _with_body(
 ) -> Sample:
     example = content.get("example")
     if example is None:
-        url, text = url + UPLOAD, BYTES
+        text = BYTES
+        if any(param["name"] == "type" for param in operation.get("parameters", ())):
+            url += UPLOAD
     else:
         text = example.rstrip("\n") if isinstance(example, str) else json.dumps(example)
     headers = {"Content-Type": media_type, **_needed(operation)}
