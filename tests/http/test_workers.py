@@ -44,6 +44,19 @@ async def test_a_worker_is_listed_with_what_it_does(api: Api, autojump_clock: ob
     assert (second["types"], second["queues"], second["jobs"]) == (["x", "y"], None, [])
 
 
+async def test_what_only_workers_elsewhere_can_is_a_type_too(
+    api: Api, autojump_clock: object
+) -> None:
+    await claim(api, "a/1", types=["resize", "noop"])
+    *known, last = (await api.get("/types"))["types"]
+    assert [one["type"] for one in known].count("noop") == 1
+    assert "resize" not in {one["type"] for one in known}
+    assert last == {
+        "type": "resize", "summary": "Run by workers elsewhere.", "input": {}, "output": {},
+        "timeout": None, "max_attempts": None, "isolation": None, "accepts_upload": True,
+    }  # fmt: skip
+
+
 async def test_whoever_speaks_is_there_and_whoever_is_silent_is_gone(
     api: Api, autojump_clock: object
 ) -> None:

@@ -17,7 +17,8 @@ ANYTHING: dict[str, Any] = {}
 class TypeView(msgspec.Struct):
     """`input` and `output` are JSON Schema; an empty one says nothing. `timeout` is in seconds.
 
-    A null leaves the choice to the settings. `accepts_upload`: a body that is not JSON will do.
+    A null leaves the choice to the settings, or, for `isolation`, to the workers elsewhere that run
+    these jobs. `accepts_upload`: a body that is not JSON will do.
     """
 
     type: Name
@@ -26,7 +27,7 @@ class TypeView(msgspec.Struct):
     output: dict[str, Any]
     timeout: float | None
     max_attempts: int | None
-    isolation: Isolation
+    isolation: Isolation | None
     accepts_upload: bool
 
 
@@ -37,6 +38,10 @@ class TypesView(msgspec.Struct):
 async def index(call: Call) -> Answer:
     """List the types of jobs, with the schemas of their input and output."""
     shown = [type_view(handler) for handler in call.service.handlers]
+    for handler in await call.service.foreign():
+        foreign = type_view(handler)
+        foreign.isolation = None
+        shown.append(foreign)
     return Answer(200, msgspec.json.encode(TypesView(shown)))
 
 

@@ -122,9 +122,18 @@ class Service:
     @property
     def handlers(self) -> list[Handler]:
         """The types of jobs that this process knows, and the caller may; by name."""
+        return self._allowed(self._registry)
+
+    async def foreign(self) -> list[Handler]:
+        """The types that only workers elsewhere know, and the caller may; by name."""
+        await self._remotes.learn()
+        types = set(self._remotes.types) - set(self._registry.types)
+        return self._allowed(map(self._types.terms, types))
+
+    def _allowed(self, handlers: Iterable[Handler]) -> list[Handler]:
         types = self._reach.grant.types
-        known = [handler for handler in self._registry if types is None or handler.type in types]
-        return sorted(known, key=lambda handler: handler.type)
+        allowed = [handler for handler in handlers if types is None or handler.type in types]
+        return sorted(allowed, key=lambda handler: handler.type)
 
     # ── enqueue ───────────────────────────────────────────────────────────────────────────────
 

@@ -45,8 +45,9 @@ class Types:
 
 @lru_cache(maxsize=1_000)
 def _foreign(type_: str) -> Handler:
-    return Handler(type_, _elsewhere, input=Any, accepts_upload=True)
+    summary = "Run by workers elsewhere."
+    return Handler(type_, _elsewhere, input=Any, accepts_upload=True, summary=summary)
 
 
-async def _elsewhere(_input: Any, _ctx: Ctx) -> None:
+async def _elsewhere(_input: Any, _ctx: Ctx) -> Any:
     raise NotImplementedError("jobs of this type are run elsewhere")
