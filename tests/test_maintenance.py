@@ -156,6 +156,16 @@ async def test_a_store_that_is_busy_for_a_while_does_not_end_upkeep(
     assert "upkeep has to wait: busy" in caplog.text
 
 
+async def test_a_start_does_not_fail_where_the_first_rescue_has_to_wait(
+    start: Callable[..., Any], ledger: Ledger, autojump_clock: MockClock
+) -> None:
+    ledger.error, ledger.left_behind = Unavailable("the disk is full"), 3
+    await start()
+    ledger.error = None
+    await trio.sleep(1.1)
+    assert ledger.left_behind == 0
+
+
 async def test_upkeep_of_a_real_store_over_hours(
     start_system: Callable[..., Any], autojump_clock: MockClock
 ) -> None:

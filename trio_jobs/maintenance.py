@@ -39,8 +39,9 @@ class Maintenance:
         self._now = now
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Ready when the first rescue is done: a restart resumes what a crash left at once."""
-        await self._rescue()
+        """Ready when the first rescue has been tried: a restart resumes what a crash left at once,
+        and does not fail where that has to wait (the disk is full, say): others still read."""
+        await self._turn(self._rescue)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._for_ever, self._promote)
             nursery.start_soon(self._for_ever, self._expire)
@@ -84,11 +85,14 @@ class Maintenance:
         return self._settings.lease / 6
 
     async def _for_ever(self, duty: Callable[[], Awaitable[float]]) -> None:
-        """`duty` returns how many seconds it can wait until its next turn."""
         while True:
-            try:
-                wait = await duty()
-            except Unavailable as error:
-                log.warning("upkeep has to wait: %s", error)
-                wait = AGAIN
+            wait = await self._turn(duty)
             await trio.sleep(wait)
+
+    async def _turn(self, duty: Callable[[], Awaitable[float]]) -> float:
+        """`duty` returns how many seconds it can wait until its next turn."""
+        try:
+            return await duty()
+        except Unavailable as error:
+            log.warning("upkeep has to wait: %s", error)
+            return AGAIN

@@ -10,6 +10,7 @@ from trio_jobs.errors import (
     NotFound,
     Outdated,
     Unavailable,
+    Uncertain,
 )
 from trio_jobs.job import State
 from trio_jobs.service import Order
@@ -94,6 +95,26 @@ async def test_a_job_that_waits_may_be_replaced_and_one_that_runs_not(
         await queue.service.enqueue([newer])
     with pytest.raises(Conflict):
         await queue.enqueue(unique_key="k", on_conflict="reject")
+
+
+async def test_what_was_stored_is_no_refusal_although_it_cannot_be_shown(
+    start_queue: StartQueue,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = await start_queue()
+    held = Order(type="any", unique_key="k")
+    await queue.service.enqueue([held])
+
+    async def busy(_ids: object) -> None:
+        raise Unavailable("the database is busy")
+
+    monkeypatch.setattr(queue.store, "get", busy)
+    with pytest.raises(Uncertain):
+        await queue.service.enqueue([held, Order(type="loose")])
+    with pytest.raises(Unavailable) as nothing_new:
+        await queue.service.enqueue([held])
+    assert not isinstance(nothing_new.value, Uncertain)
 
 
 async def test_a_service_that_stops_takes_no_jobs_but_still_cancels(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ..errors import Conflict, InvalidInput
+from ..errors import Conflict, InvalidInput, Unavailable, Uncertain
 from ..storage.base import Store
 from ..storage.records import Enqueued, Job, Key, NewJob
 from .order import CALLBACK, Checks, Order
@@ -69,7 +69,12 @@ class Desk:
     async def _stand_ins(self, new: list[NewJob], stored: Enqueued) -> list[Placed]:
         """Reads those that were there before."""
         fresh = {job.id: job for job in new}
-        found = await self._store.get([id_ for id_ in stored.ids if id_ not in fresh])
+        try:
+            found = await self._store.get([id_ for id_ in stored.ids if id_ not in fresh])
+        except Unavailable as error:
+            if fresh.keys().isdisjoint(stored.ids):
+                raise  # nothing was stored: the caller may try again
+            raise Uncertain(f"It was stored, but cannot be shown: {error}") from error
         placed = []
         for at, id_ in enumerate(stored.ids):
             if id_ in fresh:
