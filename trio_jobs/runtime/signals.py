@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import trio
@@ -53,7 +53,8 @@ class Signals:
             self._watchdog.cancel()
         self._watchdog = threading.Timer(seconds, _end, (seconds, code))
         self._watchdog.daemon = True
-        self._watchdog.start()
+        with suppress(RuntimeError):  # no thread to be had: then without a last resort
+            self._watchdog.start()
 
     def _came(self, number: int, frame: FrameType | None) -> None:
         self._count = count = self._count + 1  # another may come while this one is handled

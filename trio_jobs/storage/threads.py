@@ -5,7 +5,11 @@ from typing import Any, Protocol, TypeVar, cast
 
 import trio
 
+from ..errors import Unavailable
+
 T = TypeVar("T")
+
+_NO_THREAD = "can't start new thread"  # threading has no class of its own for it
 
 
 class RunSync(Protocol):
@@ -30,6 +34,13 @@ class _Unlimited:
         pass
 
 
-def in_thread(call: Callable[..., T], *args: Any) -> Awaitable[T]:
-    """The RunSync of a store in service."""
-    return trio.to_thread.run_sync(call, *args, limiter=cast(trio.CapacityLimiter, _Unlimited()))
+async def in_thread(call: Callable[..., T], *args: Any) -> T:
+    """The RunSync of a store in service. Raises Unavailable when no thread can be started."""
+    try:
+        return await trio.to_thread.run_sync(
+            call, *args, limiter=cast(trio.CapacityLimiter, _Unlimited())
+        )
+    except RuntimeError as error:
+        if error.args != (_NO_THREAD,):
+            raise
+        raise Unavailable("the system or a limit allows no more threads right now") from error
