@@ -90,7 +90,7 @@ def answers(url: str) -> bool:
 
 @fault(
     "no thread can be started for 3 s, under load",
-    "who needs a new one is refused; it works on afterwards, nothing is lost, and it can be stopped",
+    "who needs a new one is refused; it works on afterwards, nothing is lost; SIGTERM stops it",
 )
 def no_threads(stage: Stage) -> str:
     shim = stage.shim()

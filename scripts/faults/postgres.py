@@ -112,7 +112,7 @@ def pg_killed(stage: Stage) -> str:
 def pg_locked(stage: Stage) -> str:
     def lock(stage: Stage) -> None:
         with connected(stage) as db, db.transaction():
-            db.execute("lock table trio_jobs.jobs in access exclusive mode")
+            db.execute("lock table jobs in access exclusive mode")
             time.sleep(6)
 
     return told_in_time(stage, lock, within=5.0)
