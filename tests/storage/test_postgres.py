@@ -195,7 +195,7 @@ def test_every_query_is_understood_and_asked_for_by_name(backend: PostgresBacken
 
     trio.run(make)
     statements = Statements()
-    parts = {"head", "matches", "matches_otherwise", "patience", "unfinished"}
+    parts = {"first", "head", "matches", "matches_otherwise", "patience", "unfinished"}
     storage = Path(queries.__file__).parent
     code = "".join(file.read_text() for file in storage.rglob("*.py"))
     for name in queries.load("postgres.sql"):

@@ -6,12 +6,14 @@
 -- prepared.
 
 -- name: patience
--- That of a transaction, and the number of its first change: which draws the id of the transaction
--- now, before any change can be written.
 set local statement_timeout = '8s';
 set local lock_timeout = '2s';
-set local idle_in_transaction_session_timeout = '12s';
-select (pg_current_xact_id()::text::bigint << 20)
+set local idle_in_transaction_session_timeout = '12s'
+
+-- name: first
+-- Part of what follows: the number before that of the transaction's first change. It draws the id of
+-- the transaction before any change can be written.
+(pg_current_xact_id()::text::bigint << 20)
 
 -- name: begin
 begin;
@@ -40,11 +42,11 @@ commit
 rollback
 
 -- name: count
--- [queue, state, difference] as an array of arrays, and the shard, as literals. Sorted, so that two processes
+-- 1: [queue, state, difference] as an array of arrays; 2: the shard. Sorted, so that two processes
 -- that share a shard wait for each other and do not block each other.
 insert into counts (queue, state, shard, n)
 select e ->> 0, e ->> 1, s.shard, (e ->> 2)::bigint
-from jsonb_array_elements(%s::jsonb) as e, (select %s::smallint as shard) as s
+from jsonb_array_elements($1::jsonb) as e, (select $2::smallint as shard) as s
 order by 1, 2
 on conflict (queue, state, shard) do update set n = counts.n + excluded.n
 
@@ -53,46 +55,46 @@ on conflict (queue, state, shard) do update set n = counts.n + excluded.n
 select procedures.store_one(%s::jsonb)
 
 -- name: do_settle
-select * from procedures.do_settle($1, $2, $3)
+select * from procedures.do_settle($1, $2, {first} + $3)
 
 -- name: do_rescue
-select * from procedures.do_rescue($1, $2, $3, $4, $5)
+select * from procedures.do_rescue($1, $2, $3, $4, {first} + $5)
 
 -- name: do_promote
-select * from procedures.do_promote($1, $2, $3)
+select * from procedures.do_promote($1, $2, {first} + $3)
 
 -- name: do_expire
-select * from procedures.do_expire($1, $2, $3)
+select * from procedures.do_expire($1, $2, {first} + $3)
 
 -- name: do_enqueue
-select * from procedures.do_enqueue($1, $2)
+select * from procedures.do_enqueue($1, {first} + $2)
 
 -- name: do_enqueue_unique
-select * from procedures.do_enqueue_unique($1, $2)
+select * from procedures.do_enqueue_unique($1, {first} + $2)
 
 -- name: do_replace
-select * from procedures.do_replace($1, $2)
+select * from procedures.do_replace($1, {first} + $2)
 
 -- name: do_cancel
-select * from procedures.do_cancel($1, $2, $3)
+select * from procedures.do_cancel($1, $2, {first} + $3)
 
 -- name: do_retry
-select * from procedures.do_retry($1, $2, $3)
+select * from procedures.do_retry($1, $2, {first} + $3)
 
 -- name: do_amend
-select * from procedures.do_amend($1, $2, $3)
+select * from procedures.do_amend($1, $2, {first} + $3)
 
 -- name: do_remove
-select * from procedures.do_remove($1, $2)
+select * from procedures.do_remove($1, {first} + $2)
 
 -- name: do_prune
-select * from procedures.do_prune($1, $2, $3, $4)
+select * from procedures.do_prune($1, $2, $3, {first} + $4)
 
 -- name: do_report
-select * from procedures.do_report($1, $2, $3)
+select * from procedures.do_report($1, $2, {first} + $3)
 
 -- name: do_claim
-select * from procedures.do_claim($1, $2, $3, $4, $5, $6, $7, $8)
+select * from procedures.do_claim($1, $2, $3, $4, $5, $6, $7, {first} + $8)
 
 -- name: keys
 -- 1: keys as an array; 2: now

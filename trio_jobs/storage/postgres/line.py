@@ -5,6 +5,7 @@ once (a cursor several times, and getting it back may cost 5 ms while the event 
 DESIGN, the GIL convoy), and its arguments are texts that were made beforehand.
 """
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _INTEGERS = {20, 21, 23}  # int8, int2, int4
 _FLOATS = {700, 701}
 _BOOL = 16
+_PLACE = re.compile(rb"\$(\d+)")
 
 
 class Line:
@@ -98,9 +100,16 @@ class Line:
     def ask(self, sql: bytes, args: Sequence[Any]) -> pq.abc.PGresult:
         return self._checked(self._pg.exec_params(sql, [_text(arg) for arg in args]))
 
-    def literal(self, text: str) -> bytes:
-        """As part of a statement."""
-        return bytes(pq.Escaping(self._pg).escape_literal(hidden(text).encode()))
+    def filled(self, sql: bytes, args: Sequence[Any]) -> bytes:
+        """The statement with its arguments in it, to be executed together with others."""
+        escape = pq.Escaping(self._pg).escape_literal
+        texts = [_text(arg) for arg in args]
+
+        def literal(place: re.Match[bytes]) -> bytes:
+            text = texts[int(place[1]) - 1]
+            return b"null" if text is None else bytes(escape(text))
+
+        return _PLACE.sub(literal, sql)
 
     def roll_back(self) -> None:
         """After an error: the connection is fit for another transaction, or closed."""

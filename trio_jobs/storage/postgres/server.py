@@ -161,10 +161,12 @@ class PostgresServer:
         def read() -> list[Any]:
             try:
                 with line.used(patience):
-                    line.execute(self.statements.sql("begin_read"))
-                    found = [
-                        value(line.ask(self.statements.sql(query), args)) for query, args in queries
-                    ]
+                    (query, args), *more = queries
+                    first = line.filled(self.statements.sql(query), args)
+                    begin = self.statements.sql("begin_read")
+                    found = [value(line.execute(begin + b";" + first))]
+                    for query, args in more:
+                        found.append(value(line.ask(self.statements.sql(query), args)))
                     line.execute(self.statements.sql("commit"))
             except BaseException:
                 line.roll_back()

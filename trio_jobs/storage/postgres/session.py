@@ -1,9 +1,11 @@
 """A transaction on a connection to PostgreSQL."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from psycopg.pq.abc import PGresult
 
 from ..records import Job
 from ..write import Endings, Move, as_json
@@ -14,7 +16,7 @@ FINAL = {"done", "failed", "cancelled"}
 
 
 class PostgresSession:
-    """See `write.Session`. It begins with its construction; `commit` ends it.
+    """See `write.Session`. It begins in the round trip of the first query; `commit` ends it.
 
     What the verbs have moved is counted at the end, in one statement, so that nobody waits for the
     counters' rows but for the time of a commit. `counted` is what happened, then.
@@ -29,22 +31,20 @@ class PostgresSession:
         self.moves: list[Move] = []
         self.told = 0
         self.is_committing = False
-        begin = "begin" if durable else "begin_relaxed"
-        self._first = value(line.execute(statements.sql(begin)))
+        self._begin: bytes | None = statements.sql("begin" if durable else "begin_relaxed")
 
     def run(self, query: str, *args: Any) -> None:
         if query.startswith("do_"):
             self.call(query, *args)
         else:
-            self._line.ask(self._statements.sql(query), args)
+            self._ask(query, args)
 
     def value(self, query: str, *args: Any) -> Any:
-        return value(self._line.ask(self._statements.sql(query), args))
+        return value(self._ask(query, args))
 
     def call(self, verb: str, *args: Any) -> str:
         """Calls a function of postgres_procedures.sql."""
-        sql = self._statements.sql(verb)
-        reply = self._line.ask(sql, (*args, self._first + self.told))
+        reply = self._ask(verb, (*args, self.told))
         said: str = value(reply)
         self.told += value(reply, 1)
         moves = msgspec.json.decode(value(reply, 2), type=list[Move])
@@ -67,10 +67,17 @@ class PostgresSession:
         commit = self._statements.sql("commit")
         if counts := _differences(self.moves):
             # In one round trip: the rows of the counters are locked for as short as can be.
-            args = self._line.literal(as_json(counts)), b"%d" % self._shard
-            commit = self._statements.sql("count") % args + b";" + commit
+            count = self._line.filled(self._statements.sql("count"), (as_json(counts), self._shard))
+            commit = count + b";" + commit
         self.is_committing = True
         self._line.execute(commit)
+
+    def _ask(self, query: str, args: Sequence[Any]) -> PGresult:
+        sql = self._statements.sql(query)
+        if self._begin is None:
+            return self._line.ask(sql, args)
+        begin, self._begin = self._begin, None
+        return self._line.execute(begin + b";" + self._line.filled(sql, args))
 
 
 def _differences(moves: list[Move]) -> list[tuple[str, str, int]]:
