@@ -1,15 +1,19 @@
 """Several processes of the service on one database, which are killed and started again."""
 
+import os
 import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+
+from .job_processes import job_processes
 
 PATIENCE = 30.0  # seconds to wait for a process to serve
 
@@ -31,6 +35,14 @@ def note(what: str, ctx: Ctx) -> None:
 async def work(p: dict[str, float], ctx: Ctx) -> int:
     note("begin", ctx)
     await trio.sleep(p["seconds"])
+    note("end", ctx)
+    return ctx.attempt
+
+
+@app.job(max_attempts=1_000, isolation="process", backoff=[0.1])
+def apart(p: dict[str, float], ctx: Ctx) -> int:
+    note("begin", ctx)
+    time.sleep(p["seconds"])
     note("end", ctx)
     return ctx.attempt
 '''
@@ -68,10 +80,15 @@ class Fleet:
             until_it_serves(member.url, member.log)
 
     def kill_one(self, dice: random.Random) -> None:
-        """Kills one of them, at random, and starts it again at once."""
+        """Kills one of them, at random, and starts it again at once; or, now and then, only the
+        process in which it runs a job."""
         member = dice.choice(self.members)
-        member.process.kill()
         self.kills.append(time.time())
+        if dice.random() < 0.25 and (apart := job_processes(member.process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(dice.choice(apart), signal.SIGKILL)
+            return
+        member.process.kill()
         member.process.wait()
         member.process = self._launch(int(member.url.rpartition(":")[2]), member.log)
         member.lives += 1

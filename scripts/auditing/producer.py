@@ -38,7 +38,9 @@ class Producer(threading.Thread):
                 number += 1
                 key = f"{self.name}-{number}"
                 self._ledger.attempted.add(key)
-                body = {"type": "work", "input": {"seconds": self._dice.choice((0, 0.01, 0.2))}}
+                type_ = "apart" if self._dice.random() < 0.1 else "work"
+                seconds = self._dice.choice((0, 0.01, 0.2))
+                body = {"type": type_, "input": {"seconds": seconds}}
                 while not self._posted(http, key, body):
                     time.sleep(0.02)
 

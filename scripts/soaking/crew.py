@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +45,6 @@ class Crew:
         self.working.process.kill()
         self.working.process.wait()
         self.start_worker()
-
-    def job_processes(self) -> list[int]:
-        """Those in which the serving process runs jobs."""
-        tasks = Path(f"/proc/{self.serving.process.pid}/task")
-        found = []
-        for task in tasks.iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-                for child in (task / "children").read_text().split():
-                    if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        found.append(int(child))  # noqa: PERF401
-        return found
 
     def told(self) -> dict[str, Any]:
         """The newest whole line of the gauge in the serving process."""

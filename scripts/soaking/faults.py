@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import apsw
 import trio
+from auditing.job_processes import job_processes
 
 from .crew import Crew
 from .traffic import Traffic
@@ -69,7 +70,7 @@ class Faults:
         await trio.to_thread.run_sync(self._crew.kill_worker)
 
     async def _kill_job_process(self) -> None:
-        for pid in self._crew.job_processes()[:1]:
+        for pid in job_processes(self._crew.serving.process.pid)[:1]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
