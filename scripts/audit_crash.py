@@ -62,7 +62,7 @@ def main() -> int:
         )
         print(*verdict.lines(), sep="\n")
         if not finished:
-            print(f"not all jobs were done {options.patience:g} s after the last kill")
+            print(f"not all jobs had ended {options.patience:g} s after the last kill")
         if any(codes):
             print(f"not all processes stopped in order: {codes}")
     if options.self_test:
@@ -89,11 +89,12 @@ def besiege(fleet: Fleet, options: argparse.Namespace) -> Ledger:
 
 
 def wait_for_all(fleet: Fleet, ledger: Ledger, patience: float) -> bool:
-    """Is everything done in time?"""
+    """Has everything ended in time?"""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         counts = asked(fleet, "/queues/default")["jobs"]
-        if counts.get("done", 0) >= len(ledger.acknowledged) and not any(
+        ended = counts.get("done", 0) + counts.get("failed", 0)
+        if ended >= len(ledger.acknowledged) and not any(
             counts.get(state) for state in ("queued", "running", "scheduled")
         ):
             return True

@@ -84,6 +84,12 @@ def name_of(service: Service, process: subprocess.Popen[bytes]) -> str:
     return name
 
 
+def seen_at(service: Service, process: subprocess.Popen[bytes]) -> str:
+    workers = service.http.get("/workers").json()["remote"]
+    [at] = [one["seen_at"] for one in workers if one["name"].endswith(f"/{process.pid}")]
+    return str(at)
+
+
 def test_it_does_a_job_and_another_one(service: Service, worker: Any) -> None:
     for _ in range(2):
         job = service.wait_for(service.post("demo"), "done")
@@ -121,8 +127,10 @@ def test_it_leaves_when_it_is_told_to(service: Service, worker: Any) -> None:
 
 
 def test_it_ends_what_it_has_when_it_is_terminated(service: Service, worker: Any) -> None:
-    id_ = service.post("demo", {"seconds": 1.5})
+    id_ = service.post("demo", {"seconds": 3})
     service.wait_for(id_, "running")
+    claimed_at = seen_at(service, worker)
+    until(lambda: seen_at(service, worker) > claimed_at)  # its heartbeat: the answer has come
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE) == 0
     assert service.get(id_)["state"] == "done"

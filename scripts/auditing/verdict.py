@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple
 
+from trio_jobs.job import CRASHES_ALLOWED
+
 from .producer import Ledger
 
 
@@ -32,12 +34,13 @@ def executions(file: Path) -> list[Execution]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Each of the first four must be empty."""
+    """Each of the first four must be empty. Jobs that three kills have hit are `quarantined`."""
 
     lost: list[str]  # acknowledged, and not there or not done
     doubled: list[str]  # one key, two jobs
     stale: list[str]  # the result is that of an attempt which the job was not in
-    unexplained: list[str]  # run again although no process was killed meanwhile
+    unexplained: list[str]  # run again, or quarantined, although no process was killed meanwhile
+    quarantined: int
     jobs: int
     again: int  # executions after the first
     gaps: list[float]  # seconds from a kill until what it cut off ran again
@@ -47,7 +50,10 @@ class Verdict:
         return not (self.lost or self.doubled or self.stale or self.unexplained)
 
     def lines(self) -> Iterable[str]:
-        yield f"jobs {self.jobs:,}, executions after the first {self.again:,}"
+        yield (
+            f"jobs {self.jobs:,}, executions after the first {self.again:,}, "
+            f"quarantined after three kills {self.quarantined}"
+        )
         for name in ("lost", "doubled", "stale", "unexplained"):
             found = getattr(self, name)
             yield f"{name:12} {len(found)}" + (f"  e.g. {', '.join(found[:3])}" if found else "")
@@ -74,12 +80,22 @@ def judge(
                 unexplained.append(id_)
             elif (id_, before.pid, before.attempt) not in ended:
                 gaps.append(after.at - between[0])
+    poison = {i for i, job in stored.items() if job["reason"] == "poison"}
+    for id_ in poison:
+        since = min((one.at for one in begins[id_]), default=0.0) - 0.1
+        if sum(at >= since for at in kills) < CRASHES_ALLOWED:
+            unexplained.append(id_)
     return Verdict(
-        lost=[i for i in known if i not in stored or stored[i]["status"] != "done"],
+        lost=[i for i in known - poison if i not in stored or stored[i]["status"] != "done"],
         doubled=sorted(set(stored) - known) if len(stored) > len(ledger.attempted) else [],
-        stale=[i for i, job in stored.items() if job["output"] != job["attempt"]],
+        stale=[i for i, job in stored.items() if _is_stale(job)],
         unexplained=unexplained,
+        quarantined=len(poison),
         jobs=len(stored),
         again=sum(len(lives) - 1 for lives in begins.values()),
         gaps=gaps,
     )
+
+
+def _is_stale(job: dict[str, object]) -> bool:
+    return job["status"] == "done" and job["output"] != job["attempt"]

@@ -8,7 +8,8 @@ import pytest
 from scripts.auditing.producer import Ledger
 from scripts.auditing.verdict import Execution, Verdict, executions, judge
 
-DONE = {"status": "done", "output": 1, "attempt": 1}
+DONE = {"status": "done", "reason": None, "output": 1, "attempt": 1}
+POISON = {"status": "failed", "reason": "poison", "attempt": 0}
 RAN = [Execution("begin", "a", 1, 7, 10.0), Execution("end", "a", 1, 7, 11.0)]
 
 
@@ -44,6 +45,12 @@ def test_a_second_run_needs_a_kill_and_counts_from_it() -> None:
     assert verdict({"a": DONE}, again).unexplained == ["a"]
     killed = verdict({"a": DONE}, again, kills=(12.0,))
     assert (killed.is_clean, killed.again, killed.gaps) == (True, 1, [2.0])
+
+
+def test_a_job_is_quarantined_after_three_kills_and_not_before() -> None:
+    assert verdict({"a": POISON}, kills=(10.1, 12.0)).unexplained == ["a"]
+    hit = verdict({"a": POISON}, kills=(10.1, 12.0, 14.0))
+    assert (hit.is_clean, hit.quarantined) == (True, 1)
 
 
 def test_executions_are_read_as_handlers_write_them(tmp_path: Path) -> None:
