@@ -115,7 +115,7 @@ def arguments() -> argparse.Namespace:
         "--pause",
         type=float,
         default=60.0,
-        help="seconds for which a process is stopped (default: 60)",
+        help="seconds for which processes are stopped (default: 60)",
     )
     parser.add_argument("--self-test", action="store_true", help="guards are switched off")
     return parser.parse_args()

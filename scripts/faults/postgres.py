@@ -14,8 +14,7 @@ from .outcome import must
 from .service import until
 from .stage import Stage
 
-FROZEN = 12.0  # seconds
-TOLD = 3.0  # … within which callers are told: PROMISES
+TOLD = 3.0  # seconds within which callers are told: PROMISES
 BACK = 5.0
 CROWD = "crowd"
 KILL = f"""
@@ -80,15 +79,15 @@ def first_taken(posts: list[Answer], after: float) -> float | None:
 
 
 @fault(
-    f"all processes of the server are stopped (SIGSTOP) for {FROZEN:g} s, under load",
+    "all processes of the server are stopped (SIGSTOP), under load (--pause)",
     "503 within 3 s, no call hangs; it recovers by itself within 5 s, nothing is lost",
 )
 def pg_frozen(stage: Stage) -> str:
     def freeze(stage: Stage) -> None:
         with frozen(stage):
-            time.sleep(FROZEN)
+            time.sleep(stage.pause)
 
-    return told_in_time(stage, freeze)
+    return f"for {stage.pause:g} s: {told_in_time(stage, freeze)}"
 
 
 @fault(
