@@ -38,7 +38,7 @@ def test_all_is_well_and_one_late_wakening_in_a_hundred_is_forgiven() -> None:
 
 @pytest.mark.parametrize("measure", FLAT, ids=lambda measure: measure.name)
 def test_each_measure_that_grows_by_more_than_a_tenth_is_named(measure: object) -> None:
-    name, title, slack = measure  # type: ignore[misc]
+    name, title, slack, _ = measure  # type: ignore[misc]
     grown = 1.25 * getattr(SAMPLE, name) + slack
     late = [replace(one, **{name: grown}) for one in FLAT_HOUR[150:]]
     assert verdict([*FLAT_HOUR[:150], *late]).faults[0] == f"{title}: it grows"
