@@ -9,7 +9,7 @@ Property tests repeat the same cases on every run; HYPOTHESIS_PROFILE=explore lo
 
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,17 @@ from .postgres import Server, started
 hypothesis.settings.register_profile("stable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "stable"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What tests write and log is now and then no UTF-8, and reports travel between processes."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="replace").decode()) for name, text in report.sections
+    ]
+    return report
+
 
 EPOCH = 1_764_000_000.0
 """What the wall clock shows when the virtual clock shows 0."""

@@ -14,6 +14,8 @@ from trio_jobs.cli.top import Look, _lines
 from ..processes import ENVIRONMENT
 from .conftest import COMMAND
 
+# As high as all queues need that other tests have made.
+SCREEN = {"TERM": "xterm", "COLUMNS": "100", "LINES": "3000"}
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -41,13 +43,12 @@ class Terminal:
 
     def __init__(self, directory, *arguments):
         self.ours, self.theirs = pty.openpty()
-        termios.tcsetwinsize(self.theirs, (300, 100))
         self.before = termios.tcgetattr(self.theirs)
         self.shown = b""
         self.process = subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=directory,
-            env=ENVIRONMENT | {"TERM": "xterm"},
+            env=ENVIRONMENT | SCREEN,
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
@@ -76,9 +77,11 @@ class Terminal:
 def watching(place, service, tmp_path):
     service.post("noop", delay=3_600, queue="watched")
     terminal = Terminal(tmp_path, "top", "--interval", "0.1s", *place)
-    terminal.read_until(b"watched")
-    yield terminal
-    terminal.close()
+    try:
+        terminal.read_until(b"watched")
+        yield terminal
+    finally:
+        terminal.close()
 
 
 def test_it_follows_what_happens_and_q_ends_it(watching, service, place):

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,10 @@ CASES: list[tuple[str, str, str, bytes | Sequence[bytes], dict[str, str], int]] 
      b'{"type":"noop","input":[' + b",".join([b'{"a":[]}'] * 100) + b"]}", JSON, 201),
     ("5,000 digits", "POST", "/jobs", b'{"type":"noop","input":' + b"1" * 5_000 + b"}", JSON, 400),
     ("400 digits", "POST", "/jobs", b'{"type":"noop","input":' + b"1" * 400 + b"}", JSON, 400),
+    ("all digits of the largest double", "POST", "/jobs",
+     b'{"type":"noop","input":-%d}' % int(sys.float_info.max), JSON, 201),
+    ("more than a double, in digits", "POST", "/jobs",
+     b'{"type":"noop","input":2' + b"0" * 308 + b"}", JSON, 400),
     ("400 digits in a text", "POST", "/jobs",
      b'{"type":"noop","input":"' + b"1" * 400 + b'"}', JSON, 201),
     ("400 digits of a fraction", "POST", "/jobs",

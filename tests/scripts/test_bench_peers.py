@@ -52,6 +52,7 @@ def row(markdown: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+@pytest.mark.slow
 def test_quick_measures_ours_and_needs_nothing_else(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     done = run("--quick", "--peers", "ours-sqlite", "--jobs", "100", "--json", str(found))

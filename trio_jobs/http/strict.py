@@ -17,7 +17,7 @@ MAX_DEPTH = 64
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-MAX_DIGITS = 308  # of what a double can hold
+DIGITS = 308  # of numbers that a double can hold whichever they are
 
 
 class _Refused(Exception):
@@ -50,8 +50,8 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> None:
-    if len(text) > MAX_DIGITS:
-        raise _Refused("a number that is beyond what a double can hold")
+    if len(text) > DIGITS:
+        _float(text)
 
 
 def _float(text: str) -> None:
