@@ -74,6 +74,7 @@ def test_a_service_that_is_still_there_is_told_of(tmp_path):
     assert not (tmp_path / "copy.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", id="into-postgres")])
 def test_it_goes_on_after_a_kill(tmp_path, request, kind, stop):

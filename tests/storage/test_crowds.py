@@ -388,7 +388,7 @@ crowds = st.lists(calls, min_size=2, max_size=4)
 patient = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=150, suppress_health_check=patient)
+@settings(max_examples=100, suppress_health_check=patient)
 @given(crowds)
 def test_no_crowd_gets_what_no_queue_of_callers_would_get(
     scene: Scene, shapes: list[tuple[Any, ...]]
@@ -396,7 +396,7 @@ def test_no_crowd_gets_what_no_queue_of_callers_would_get(
     assert lived(scene, shapes)
 
 
-@settings(max_examples=60, suppress_health_check=patient)
+@settings(max_examples=30, suppress_health_check=patient)
 @given(shapes=crowds)
 def test_no_crowd_gets_on_postgresql_what_no_queue_of_callers_would_get(
     postgres_scene: Scene, shapes: list[tuple[Any, ...]]
