@@ -13,11 +13,13 @@ import trio
 from trio.testing import MockClock
 
 from trio_jobs.backoff import Backoff
+from trio_jobs.config import Settings
 from trio_jobs.errors import Fail, Retry, Unavailable
 from trio_jobs.job import Reason, State
-from trio_jobs.registry import Ctx, Handler
+from trio_jobs.registry import Ctx, Handler, Registry
 from trio_jobs.service import Order
-from trio_jobs.storage.records import Lease
+from trio_jobs.storage.records import Claimed, Lease
+from trio_jobs.worker import Worker
 
 from ..conftest import EPOCH, StartSystem, in_place, now
 
@@ -359,6 +361,29 @@ async def test_a_claim_under_way_during_a_hurried_stop_is_handed_back_too(
         await system.worker.drained.wait()
     [job] = (await system.service.list_jobs()).jobs
     assert (job.state, job.attempt, job.version) == (State.QUEUED, 0, 3)
+
+
+async def test_a_worker_that_is_cancelled_as_its_claim_comes_back_just_ends(
+    start_system: StartSystem, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler("sleep", sleeper)
+    system = await start_system([handler])
+    system.worker.quiet()
+    await system.worker.drained.wait()
+    await system.enqueue("sleep")
+    claim = system.store.claim
+
+    async def last_claim(*args: Any, **options: Any) -> list[Claimed]:
+        jobs = await claim(*args, **options)
+        assert jobs
+        scope.cancel()
+        return jobs
+
+    monkeypatch.setattr(system.store, "claim", last_claim)
+    worker = Worker(system.store, Registry([handler]), Settings(), now=now, heartbeat=False)
+    with trio.CancelScope() as scope:
+        await worker.run()
+    assert scope.cancelled_caught
 
 
 async def test_abandoned_jobs_are_handed_back_as_well(

@@ -90,6 +90,7 @@ class Feeder:
         """How many there were."""
         jobs = await self._claim(types, idle) if types else []
         self._hungry = len(jobs) == idle
+        await trio.lowlevel.checkpoint_if_cancelled()  # nobody is there any more to take them
         for job in jobs:
             attempt = self._hand.attempt(job)
             self._take(job, attempt)
