@@ -9,8 +9,8 @@ import msgspec
 
 from ..disk import make_directory
 from ..errors import StoreBroken, StoreError
+from .backend import Query
 from .connection import open_pulse, open_reader, open_writer, translated
-from .grouped import Query
 from .presence import Presence
 from .queries import load
 from .records import Job, Lease

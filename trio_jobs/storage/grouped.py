@@ -7,7 +7,7 @@ All blocking work goes through `run_sync`, which has the signature of `trio.to_t
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 import trio
@@ -15,6 +15,7 @@ import trio
 from .. import clock
 from ..job import State
 from ..metrics import Metrics
+from .backend import Backend, Query
 from .base import Pulse
 from .batcher import Batcher
 from .doorbell import Doorbell
@@ -62,43 +63,6 @@ from .writes import (
 
 SCANNED = 10_000
 """Jobs that one step of a scan looks at: some milliseconds."""
-
-
-Query = tuple[str, tuple[Any, ...]]
-"""A name in the dialect's `.sql` file, and its arguments."""
-
-
-class Backend(Protocol):
-    """A database in use. All of it blocks, but for `identity` and `matching`; the four that take
-    lists are each called from one thread at a time."""
-
-    @property
-    def identity(self) -> str: ...
-
-    def open(self) -> None:
-        """Raises StoreLocked, SchemaMismatch, StoreError."""
-
-    def close(self) -> None: ...
-
-    def transact(self, writes: Sequence[Write]) -> Committed:
-        """All of `writes` in one transaction, or none."""
-
-    def read_jobs(self, requests: Sequence[Sequence[str]]) -> list[dict[str, Job]]:
-        """For each list of ids, the jobs that exist."""
-
-    def read_values(self, queries: Sequence[Query]) -> list[Any]:
-        """What each query answers with."""
-
-    def search(self, queries: Sequence[Query]) -> list[Any]:
-        """`read_values` for queries that may look at every job."""
-
-    def living(self) -> set[str]:
-        """The identities of processes of this machine that are known to live."""
-
-    def matching(self, filter: Filter) -> str:
-        """`filter` as the `matches` of this dialect reads it."""
-
-    def pulse(self) -> Pulse: ...
 
 
 class GroupedStore:

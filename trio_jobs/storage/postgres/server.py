@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...errors import StoreError, Unavailable, Uncertain
+from ..backend import Query
 from ..base import Pulse
-from ..grouped import Query
 from ..records import Job
 from ..wishes import Filter
 from ..write import Callback, Committed, Write, as_json, perform
@@ -35,7 +35,7 @@ MIGRATION = 300.0  # a new index on many jobs takes its time
 
 
 class PostgresServer:
-    """See `grouped.Backend`. A `visitor` makes no database and may not work."""
+    """See `storage.backend.Backend`. A `visitor` makes no database and may not work."""
 
     def __init__(
         self, url: str, *, durable: bool, visitor: bool, callback: Callback | None
