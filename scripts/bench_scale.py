@@ -81,7 +81,9 @@ async def timed(times: int, call: Callable[[], Awaitable[object]]) -> list[float
 
 
 def quantiles(values: list[float]) -> str:
-    cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99
+    cuts = (
+        statistics.quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
+    )
     return f"p50 {cuts[49]:.2f} ms, p99 {cuts[98]:.2f} ms, max {max(values):.2f} ms ({len(values)})"
 
 
