@@ -233,27 +233,32 @@ def test_a_reader_who_has_gone_costs_no_more_than_the_lines() -> None:
 def test_when_it_flows_again_it_is_known_how_much_is_missing() -> None:
     reader, writer = os.pipe()
     handler = LogHandler(writer, as_json, REDACTOR, room=200_000)
-    try:
-        for number in range(1_000):  # far more than the pipe and the room hold
-            record = log.makeRecord("a", logging.INFO, "f", 1, f"{number} " + "x" * 1_000, (), None)
-            handler.handle(record)
-        handler.flush()  # in vain, and not for ever
-        with os.fdopen(reader, "rb", closefd=False) as pipe:
-            pipe_lines = iter(pipe.readline, b"")
-            told = next(line for line in map(json.loads, pipe_lines) if "dropped" in line)
-            last = json.loads(next(pipe_lines))
-            read = threading.Thread(target=lambda: [None for _ in pipe_lines])
-            read.start()
-            handler.close()
-            os.close(writer)
-            read.join()
-    finally:
-        os.close(reader)
-    number = int(last["message"].split()[0])
-    assert number + 1 < 1_000
-    assert 500 < told["dropped"] < 1_000
-    assert f"{told['dropped']}" in told["message"]
-    assert told["level"] == "warning"
+    lines: list[dict[str, Any]] = []
+
+    def read() -> None:
+        with os.fdopen(reader, "rb") as pipe:
+            lines.extend(map(json.loads, pipe))
+
+    def say(text: str) -> None:
+        handler.handle(log.makeRecord("a", logging.INFO, "f", 1, text, (), None))
+
+    for number in range(1_000):  # far more than the pipe and the room hold
+        say(f"{number} " + "x" * 1_000)
+    handler.flush()  # in vain, and not for ever
+    reading = threading.Thread(target=read)
+    reading.start()
+    handler.flush()
+    say("the last one")
+    handler.close()
+    os.close(writer)
+    reading.join()
+    told = [line for line in lines if "dropped" in line]
+    missing = sum(line["dropped"] for line in told)
+    assert 500 < missing < 1_000
+    assert len(lines) - len(told) + missing == 1_001
+    assert all(f"{line['dropped']}" in line["message"] for line in told)
+    assert {line["level"] for line in told} == {"warning"}
+    assert lines[-1]["message"] == "the last one"
 
 
 def test_entries_of_a_writer_come_in_order_and_its_failures_count_as_missing() -> None:
